@@ -1,0 +1,43 @@
+# One target per thing to do; `make` alone lists them.
+
+GO          ?= go
+FUZZTIME    ?= 20s
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
+BENCH       ?= ./internal/oauthtest/bench
+ARGS        ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run build setup test check bench fuzz screenshots
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+run: ## start a server to try everything on, with demo clients and people
+	$(GO) run ./cmd/hufu serve --demo $(ARGS)
+
+build: ## build bin/hufu, static, without the paths of this machine
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/hufu ./cmd/hufu
+
+setup: ## install what the tests need and this machine lacks (Debian packages)
+	@scripts/setup-tests
+
+test: setup ## run every test, shuffled, under the race detector
+	@GO='$(GO)' scripts/check-format
+	$(GO) vet ./...
+	$(GO) test -race -shuffle=on -timeout 15m ./...
+
+check: ## check format, vet, lint, the rules of the house and generated files
+	@GO='$(GO)' scripts/check-format
+	$(GO) mod verify
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) -checks all ./...
+	$(GO) test -run 'House|Reference' ./internal ./internal/config
+
+bench: ## measure requests against a floor (ARGS go to the program)
+	$(GO) run $(BENCH) $(ARGS)
+
+fuzz: ## run every fuzz target for FUZZTIME (20s) each
+	@GO='$(GO)' scripts/fuzz '$(FUZZTIME)'
+
+screenshots: setup ## take a picture of every page into screenshots/
+	HUFU_SCREENSHOTS='$(CURDIR)/screenshots' $(GO) test -count=1 -run Screenshots ./internal/spec
