@@ -1,0 +1,218 @@
+// Package config is what the operator decides: one optional YAML file, HUFU_…
+// environment variables over it, command-line flags over both. It serves no
+// URL. Its invariant: a Config that Load returned is complete and consistent,
+// and every mistake there was has been reported, all of them at once, each under
+// the name the operator typed.
+//
+// What changes while the server runs (clients, people, keys) is not here; it is
+// in the database.
+package config
+
+import (
+	"net/netip"
+	"net/url"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// A Config is what the operator decides. Every field has a usable default. The
+// comments of its fields are docs/configuration.md.
+type Config struct {
+	// Where the server listens, as HOST:PORT. Plain http is served to this machine
+	// only, unless `tls_certificate_file` is set, or `issuer` is https and
+	// `trusted_proxies` names the proxy that speaks TLS. With port 0 the system
+	// picks a port, and `issuer` must be set.
+	Listen string `yaml:"listen"`
+
+	// The public address of this server: `iss` of every token, and what every
+	// address it hands out begins with. It is an https URL, or http on loopback; it
+	// may have a path; it has no query, no fragment and no slash at the end. Empty
+	// means it follows `listen`. Changing it invalidates every token.
+	Issuer string `yaml:"issuer"`
+
+	// The directory that holds the database and the master key unless they are
+	// placed elsewhere. It is made with mode 0700.
+	Data string `yaml:"data"`
+
+	// The database, as `sqlite:PATH`. Empty means `sqlite:DATA/hufu.db`.
+	Database string `yaml:"database"`
+
+	// The key that seals private keys and secrets in the database: 32 random bytes
+	// as base64 or hex. When neither this nor `master_key_file` is set, the server
+	// makes one in `DATA/master.key`. Keep a copy away from the backups of the
+	// database: each is worthless without the other.
+	MasterKey Secret `yaml:"master_key"`
+
+	// A file that holds what `master_key` would. Set one of the two.
+	MasterKeyFile string `yaml:"master_key_file"`
+
+	// The certificate chain for TLS, in PEM. Set together with `tls_key_file`; the
+	// server then speaks https itself.
+	TLSCertificateFile string `yaml:"tls_certificate_file"`
+
+	// The private key of the certificate, in PEM.
+	TLSKeyFile string `yaml:"tls_key_file"`
+
+	// Addresses and networks (CIDR) of the proxies in front of this server. Only
+	// their word is taken for the address of a caller; everybody else's
+	// `X-Forwarded-For` is ignored.
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
+
+	// The language of pages for a browser that asks for none we have: `en` or `zh`.
+	DefaultLanguage string `yaml:"default_language"`
+
+	// The name shown at the head of every page. Empty means Hufu's own.
+	SiteName string `yaml:"site_name"`
+
+	// The least important log lines to write: `debug`, `info`, `warn` or `error`.
+	LogLevel string `yaml:"log_level"`
+
+	// How log lines are written: `json` or `text`.
+	LogFormat string `yaml:"log_format"`
+
+	// How long an authorization code may wait to be redeemed (RFC 6749 Section
+	// 4.1.2), 1s to 60s.
+	CodeLifetime time.Duration `yaml:"code_lifetime"`
+
+	// How long an access token is valid, 1m to 1h; a token handed out through the
+	// browser (the implicit grant) never longer than 10m.
+	AccessTokenLifetime time.Duration `yaml:"access_token_lifetime"`
+
+	// How long a refresh token may lie unused.
+	RefreshTokenIdleLifetime time.Duration `yaml:"refresh_token_idle_lifetime"`
+
+	// How long a grant can be refreshed at all, counted from its beginning. Not
+	// less than `refresh_token_idle_lifetime`.
+	RefreshTokenLifetime time.Duration `yaml:"refresh_token_lifetime"`
+
+	// How long the previous refresh token still gets the same successor, so that a
+	// lost answer or two racing tabs do no harm, 0s to 5m. After it, the previous
+	// token is taken for stolen and the grant is revoked.
+	RefreshGrace time.Duration `yaml:"refresh_grace"`
+
+	// How long a browser session may lie unused, from 1m.
+	SessionIdleLifetime time.Duration `yaml:"session_idle_lifetime"`
+
+	// How long a browser session lasts at all. Not less than
+	// `session_idle_lifetime`.
+	SessionLifetime time.Duration `yaml:"session_lifetime"`
+
+	// How long a person may take from the first page of a sign-in to the last, 1m
+	// to 24h.
+	RequestLifetime time.Duration `yaml:"request_lifetime"`
+
+	// How old a signing key may become before the next one takes over, from 24h.
+	KeyRotation time.Duration `yaml:"key_rotation"`
+
+	// How long others may keep a copy of `/jwks`, 1m to 24h. A new key is published
+	// for this long before it signs anything.
+	JWKSMaxAge time.Duration `yaml:"jwks_max_age"`
+
+	// Legacy grants that no client may use, whatever it is registered for:
+	// `password`, `implicit` or both.
+	ForbiddenGrants []string `yaml:"forbidden_grants"`
+
+	// How many passwords may be hashed at the same moment, each using 19 MiB. 0
+	// means as many as there are cores.
+	PasswordHashSlots int `yaml:"password_hash_slots"`
+
+	// How many sign-ins may wait for a slot before the next one is told to come
+	// back later (503 with `Retry-After`).
+	PasswordHashQueue int `yaml:"password_hash_queue"`
+
+	// Scopes with a text for the consent page. A scope needs no declaration to be
+	// used; one without shows its name. Each entry has `name`, `text_en`, `text_zh`
+	// and `optional` (the person may take its tick away).
+	Scopes []Scope `yaml:"scopes"`
+
+	// How long a stopping server waits for requests it has accepted, 1s to 10m.
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
+
+	origins  map[string]origin // of every value that somebody set, by key
+	resolved resolved
+}
+
+// A Scope is what the consent page says about a scope.
+type Scope struct {
+	Name     string `yaml:"name"`
+	TextEN   string `yaml:"text_en"`
+	TextZH   string `yaml:"text_zh"`
+	Optional bool   `yaml:"optional"`
+}
+
+// An origin is how the operator called a value and where it stands.
+type origin struct {
+	name  string // HUFU_LISTEN, --listen, listen
+	place string // "hufu.yaml line 3"; empty where the name says it all
+}
+
+// Resolved are the values that Finish derived, kept so that it can tell them
+// from what somebody decided, and derive them anew when their source changed.
+type resolved struct{ issuer, database string }
+
+// Default is the configuration of a server that was told nothing. Its derived
+// values are empty until Finish is called.
+func Default() *Config {
+	const day = 24 * time.Hour
+	return &Config{
+		Listen:                   "localhost:8080",
+		Data:                     "./data",
+		DefaultLanguage:          "en",
+		LogLevel:                 "info",
+		LogFormat:                "json",
+		CodeLifetime:             time.Minute,
+		AccessTokenLifetime:      10 * time.Minute,
+		RefreshTokenIdleLifetime: 30 * day,
+		RefreshTokenLifetime:     90 * day,
+		RefreshGrace:             30 * time.Second,
+		SessionIdleLifetime:      12 * time.Hour,
+		SessionLifetime:          30 * day,
+		RequestLifetime:          time.Hour,
+		KeyRotation:              90 * day,
+		JWKSMaxAge:               15 * time.Minute,
+		PasswordHashQueue:        64,
+		ShutdownTimeout:          15 * time.Second,
+	}
+}
+
+// Finish derives what was left empty (Issuer, Database) and reports every mistake
+// it finds. Load has called it already; whoever fills a Config by hand, or
+// changes one, calls it then. It may be called again after a change: a derived
+// value follows its source, a decided one stays. It reads no file.
+func (c *Config) Finish() error {
+	if c.Issuer == "" || c.Issuer == c.resolved.issuer {
+		c.Issuer = deriveIssuer(c.Listen, c.TLSCertificateFile != "")
+		c.resolved.issuer = c.Issuer
+	}
+	if c.Database == "" || c.Database == c.resolved.database {
+		c.Database = sqlitePrefix + strings.TrimRight(c.Data, "/") + "/hufu.db"
+		c.resolved.database = c.Database
+	}
+	return c.validate()
+}
+
+// BasePath is the path of the issuer, below which everything is served: empty,
+// or such as "/auth".
+func (c *Config) BasePath() string {
+	u, err := url.Parse(c.Issuer)
+	if err != nil {
+		return ""
+	}
+	return u.Path
+}
+
+// Secure reports whether browsers reach this server by https, which decides
+// about the attributes of cookies and about HSTS.
+func (c *Config) Secure() bool { return strings.HasPrefix(c.Issuer, "https://") }
+
+// SQLitePath is the path of the database file.
+func (c *Config) SQLitePath() string { return strings.TrimPrefix(c.Database, sqlitePrefix) }
+
+// HashSlots is PasswordHashSlots with its default filled in.
+func (c *Config) HashSlots() int {
+	if c.PasswordHashSlots > 0 {
+		return c.PasswordHashSlots
+	}
+	return runtime.GOMAXPROCS(0)
+}
