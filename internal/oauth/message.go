@@ -1,0 +1,66 @@
+package oauth
+
+// Grant types as a client is registered for them and as metadata names them.
+const (
+	GrantAuthorizationCode = "authorization_code" // RFC 6749 Section 4.1
+	GrantImplicit          = "implicit"           // RFC 6749 Section 4.2
+	GrantPassword          = "password"           // RFC 6749 Section 4.3
+	GrantClientCredentials = "client_credentials" // RFC 6749 Section 4.4
+	GrantRefreshToken      = "refresh_token"      // RFC 6749 Section 6
+)
+
+// Response types of the authorization endpoint, RFC 6749 Section 3.1.1.
+const (
+	ResponseTypeCode  = "code"
+	ResponseTypeToken = "token"
+)
+
+// Response modes, OAuth 2.0 Multiple Response Type Encoding Practices Section
+// 2.1 and OAuth 2.0 Form Post Response Mode.
+const (
+	ResponseModeQuery    = "query"
+	ResponseModeFragment = "fragment"
+	ResponseModeFormPost = "form_post"
+)
+
+// Ways in which a client proves who it is at the token endpoint, RFC 7591
+// Section 2.
+const (
+	AuthMethodNone  = "none"
+	AuthMethodBasic = "client_secret_basic"
+	AuthMethodPost  = "client_secret_post"
+)
+
+// A TokenResponse is the success of the token endpoint, RFC 6749 Section 5.1.
+type TokenResponse struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"` // seconds
+	RefreshToken string `json:"refresh_token,omitempty"`
+	Scope        string `json:"scope,omitempty"`
+}
+
+// An ErrorResponse is a refusal as JSON, RFC 6749 Section 5.2.
+type ErrorResponse struct {
+	Error       Code   `json:"error"`
+	Description string `json:"error_description,omitempty"`
+}
+
+// An IntrospectionResponse is the answer of RFC 7662 Section 2.2. A token that
+// is not active leaves every other member out.
+type IntrospectionResponse struct {
+	Active    bool     `json:"active"`
+	Scope     string   `json:"scope,omitempty"`
+	ClientID  string   `json:"client_id,omitempty"`
+	Username  string   `json:"username,omitempty"`
+	TokenType string   `json:"token_type,omitempty"`
+	ExpiresAt int64    `json:"exp,omitempty"` // Unix seconds
+	IssuedAt  int64    `json:"iat,omitempty"` // Unix seconds
+	Subject   string   `json:"sub,omitempty"`
+	Audience  Audience `json:"aud,omitempty"`
+	Issuer    string   `json:"iss,omitempty"`
+	JWTID     string   `json:"jti,omitempty"`
+	AuthTime  int64    `json:"auth_time,omitempty"` // Unix seconds
+	ACR       string   `json:"acr,omitempty"`
+	AMR       []string `json:"amr,omitempty"`
+}

@@ -1,0 +1,316 @@
+package oauth
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// ClientMetadata is what is registered about a client: the members of RFC 7591
+// Section 2 under their own names, and those of this server behind them. The
+// zero value of every member has a meaning, so a client is as small as it can be.
+type ClientMetadata struct {
+	ClientName              string   `json:"client_name,omitempty"`
+	RedirectURIs            []string `json:"redirect_uris,omitempty"`
+	TokenEndpointAuthMethod string   `json:"token_endpoint_auth_method,omitempty"` // "": secret by Basic or in the body
+	GrantTypes              []string `json:"grant_types,omitempty"`
+	ResponseTypes           []string `json:"response_types,omitempty"`
+	Scope                   string   `json:"scope,omitempty"`
+	ClientURI               string   `json:"client_uri,omitempty"`
+	LogoURI                 string   `json:"logo_uri,omitempty"`
+	PolicyURI               string   `json:"policy_uri,omitempty"`
+	TermsOfServiceURI       string   `json:"tos_uri,omitempty"`
+	Contacts                []string `json:"contacts,omitempty"`
+	SoftwareID              string   `json:"software_id,omitempty"`
+	SoftwareVersion         string   `json:"software_version,omitempty"`
+	DefaultMaxAge           *int64   `json:"default_max_age,omitempty"` // seconds, OpenID Connect Registration Section 2
+
+	// Members of this server.
+	DefaultScope         string   `json:"default_scope,omitempty"`                    // granted when a request names no scope
+	RequirePKCE          bool     `json:"require_pkce,omitempty"`                     // for a confidential client; a public one always needs it
+	Trusted              bool     `json:"trusted,omitempty"`                          // no consent page
+	TokenFormat          string   `json:"token_format,omitempty"`                     // "" or jwt, or opaque
+	AccessTokenAlg       string   `json:"access_token_signed_response_alg,omitempty"` // "" means ES256
+	Resources            []string `json:"resources,omitempty"`                        // what "resource" may name, RFC 8707
+	DefaultAudience      string   `json:"default_audience,omitempty"`                 // "aud" when no resource is named; "" means the issuer
+	Introspect           string   `json:"introspect,omitempty"`                       // "any": may introspect every token
+	RefreshRotation      *bool    `json:"refresh_token_rotation,omitempty"`           // nil means on
+	RefreshGrace         *int64   `json:"refresh_token_grace,omitempty"`              // seconds, 0 to 300
+	AccessTokenLifetime  int64    `json:"access_token_lifetime,omitempty"`            // seconds; 0 means the server's
+	RefreshIdleLifetime  int64    `json:"refresh_token_idle_lifetime,omitempty"`
+	RefreshTokenLifetime int64    `json:"refresh_token_lifetime,omitempty"` // absolute
+	CodeLifetime         int64    `json:"code_lifetime,omitempty"`          // seconds, 60 at most
+}
+
+// IsPublic reports whether the client has no credentials, RFC 6749 Section 2.1.
+func (m *ClientMetadata) IsPublic() bool { return m.TokenEndpointAuthMethod == AuthMethodNone }
+
+// HasGrant reports whether the client is registered for a grant type.
+func (m *ClientMetadata) HasGrant(grant string) bool { return slices.Contains(m.GrantTypes, grant) }
+
+// HasResponseType reports whether the client is registered for a response type.
+func (m *ClientMetadata) HasResponseType(t string) bool { return slices.Contains(m.ResponseTypes, t) }
+
+// NeedsPKCE reports whether an authorization request of the client must carry
+// a code_challenge, RFC 9700 Section 2.1.1.
+func (m *ClientMetadata) NeedsPKCE() bool { return m.IsPublic() || m.RequirePKCE }
+
+// Rotates reports whether refreshing gives the client a new refresh token.
+func (m *ClientMetadata) Rotates() bool { return m.RefreshRotation == nil || *m.RefreshRotation }
+
+// Registered returns the scope the client may be granted.
+func (m *ClientMetadata) Registered() Scope {
+	scope, _ := ParseScope(m.Scope) // was checked when it was registered
+	return scope
+}
+
+// Requested settles the scope of a request: what it names, else the client's
+// defaults, else all it is registered for but openid and offline_access. A value
+// that is not registered is invalid_scope, RFC 6749 Section 3.3.
+func (m *ClientMetadata) Requested(parameter string) (Scope, error) {
+	scope, err := ParseScope(parameter)
+	if err != nil {
+		return nil, err
+	}
+	registered := m.Registered()
+	if len(scope) == 0 {
+		if m.DefaultScope != "" {
+			scope, err = ParseScope(m.DefaultScope)
+			return scope.Intersect(registered), err
+		}
+		return registered.Without(ScopeOpenID, ScopeOfflineAccess), nil
+	}
+	for _, value := range scope {
+		if !registered.Contains(value) {
+			return nil, Refuse(InvalidScope, "the client is not registered for a scope that was asked for", scopeError(value))
+		}
+	}
+	return scope, nil
+}
+
+// CheckResources takes only resources the client is registered for; anything
+// else is invalid_target, RFC 8707 Section 2.
+func (m *ClientMetadata) CheckResources(resources []string) error {
+	for _, r := range resources {
+		if err := CheckResource(r); err != nil {
+			return err
+		}
+		if !slices.Contains(m.Resources, r) {
+			return Errorf(InvalidTarget, "the client is not registered for a resource that was asked for")
+		}
+	}
+	return nil
+}
+
+type scopeError string
+
+func (e scopeError) Error() string { return "scope " + string(e) + " is not registered for the client" }
+
+// legacyGrants are warned about when a client is registered for them, RFC 9700
+// Sections 2.1.2 and 2.4.
+var legacyGrants = []string{GrantImplicit, GrantPassword}
+
+// Warnings tells what is allowed but unsafe by today's standards.
+func (m *ClientMetadata) Warnings() []string {
+	var warnings []string
+	for _, g := range legacyGrants {
+		if m.HasGrant(g) {
+			warnings = append(warnings, "the grant "+g+" is legacy and unsafe by today's standards (RFC 9700); use authorization_code with PKCE instead")
+		}
+	}
+	return warnings
+}
+
+// Normalize fills what follows from the rest: the grant and response types that
+// RFC 7591 Section 2 has as defaults.
+func (m *ClientMetadata) Normalize() {
+	if len(m.GrantTypes) == 0 {
+		m.GrantTypes = []string{GrantAuthorizationCode}
+	}
+	if m.ResponseTypes == nil {
+		if m.HasGrant(GrantAuthorizationCode) {
+			m.ResponseTypes = append(m.ResponseTypes, ResponseTypeCode)
+		}
+		if m.HasGrant(GrantImplicit) {
+			m.ResponseTypes = append(m.ResponseTypes, ResponseTypeToken)
+		}
+	}
+}
+
+// Validate checks a registration, RFC 7591 Section 2. It is the one check for
+// every way in which clients are made.
+func (m *ClientMetadata) Validate() error {
+	for _, check := range []func() error{m.checkGrants, m.checkRedirects, m.checkText, m.checkScopes, m.checkTokens, m.checkLifetimes} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func metadataError(format string, args ...any) error {
+	return Errorf(InvalidClientMetadata, format, args...)
+}
+
+func (m *ClientMetadata) checkGrants() error {
+	switch m.TokenEndpointAuthMethod {
+	case "", AuthMethodNone, AuthMethodBasic, AuthMethodPost:
+	default:
+		return metadataError("token_endpoint_auth_method must be client_secret_basic, client_secret_post or none")
+	}
+	known := []string{GrantAuthorizationCode, GrantImplicit, GrantPassword, GrantClientCredentials, GrantRefreshToken}
+	for i, g := range m.GrantTypes {
+		if !slices.Contains(known, g) || slices.Contains(m.GrantTypes[:i], g) {
+			return metadataError("grant_types must be different ones of %s", strings.Join(known, ", "))
+		}
+	}
+	for i, t := range m.ResponseTypes {
+		if t != ResponseTypeCode && t != ResponseTypeToken || slices.Contains(m.ResponseTypes[:i], t) {
+			return metadataError("response_types must be different ones of code, token")
+		}
+	}
+	switch {
+	case m.HasResponseType(ResponseTypeCode) != m.HasGrant(GrantAuthorizationCode):
+		return metadataError("the response type code and the grant authorization_code go together")
+	case m.HasResponseType(ResponseTypeToken) != m.HasGrant(GrantImplicit):
+		return metadataError("the response type token and the grant implicit go together")
+	case m.IsPublic() && m.HasGrant(GrantClientCredentials):
+		return metadataError("client_credentials is for confidential clients only")
+	case m.HasGrant(GrantRefreshToken) && !m.HasGrant(GrantAuthorizationCode) && !m.HasGrant(GrantPassword):
+		return metadataError("refresh_token needs a grant that gives refresh tokens: authorization_code or password")
+	case m.IsPublic() && !m.Rotates():
+		return metadataError("a public client must rotate its refresh tokens")
+	}
+	return nil
+}
+
+// Caps on a registration, so that no client makes its row or its pages huge.
+const (
+	maxRedirectURIs = 50
+	maxValues       = 100
+	maxText         = 200
+	maxURI          = 2048
+	maxScope        = 4096
+)
+
+func (m *ClientMetadata) checkRedirects() error {
+	if len(m.RedirectURIs) > maxRedirectURIs {
+		return Errorf(InvalidRedirectURI, "at most %d redirect_uris can be registered", maxRedirectURIs)
+	}
+	for _, uri := range m.RedirectURIs {
+		if err := CheckRedirectURI(uri); err != nil {
+			return err
+		}
+	}
+	if len(m.RedirectURIs) == 0 && (m.HasGrant(GrantAuthorizationCode) || m.HasGrant(GrantImplicit)) {
+		return Errorf(InvalidRedirectURI, "redirect_uris is missing; authorization_code and implicit need one")
+	}
+	return nil
+}
+
+func (m *ClientMetadata) checkText() error {
+	for name, text := range map[string]string{"client_name": m.ClientName, "software_id": m.SoftwareID, "software_version": m.SoftwareVersion} {
+		if !isText(text) {
+			return metadataError("%s must be at most %d bytes of text without control characters", name, maxText)
+		}
+	}
+	if len(m.Contacts) > maxValues || slices.ContainsFunc(m.Contacts, func(c string) bool { return !isText(c) }) {
+		return metadataError("contacts must be at most %d short texts", maxValues)
+	}
+	for name, uri := range map[string]string{"client_uri": m.ClientURI, "logo_uri": m.LogoURI, "policy_uri": m.PolicyURI, "tos_uri": m.TermsOfServiceURI} {
+		u, err := url.Parse(uri)
+		if uri != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || len(uri) > maxURI || !isText(uri[:min(len(uri), maxText)])) {
+			return metadataError("%s must be an https URL", name)
+		}
+	}
+	return nil
+}
+
+func isText(s string) bool {
+	return len(s) <= maxText && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+func (m *ClientMetadata) checkScopes() error {
+	registered, err := ParseScope(m.Scope)
+	if err != nil || len(m.Scope) > maxScope || len(registered) > maxValues {
+		return metadataError("scope must be at most %d valid scope values", maxValues)
+	}
+	defaults, err := ParseScope(m.DefaultScope)
+	if err != nil || !defaults.Within(registered) {
+		return metadataError("default_scope must be part of scope")
+	}
+	return nil
+}
+
+func (m *ClientMetadata) checkTokens() error {
+	switch {
+	case m.TokenFormat != "" && m.TokenFormat != TokenFormatJWT && m.TokenFormat != TokenFormatOpaque:
+		return metadataError("token_format must be jwt or opaque")
+	case m.AccessTokenAlg != "" && m.AccessTokenAlg != "ES256" && m.AccessTokenAlg != "RS256":
+		return metadataError("access_token_signed_response_alg must be ES256 or RS256")
+	case m.Introspect != "" && m.Introspect != IntrospectAny:
+		return metadataError("introspect must be any, or left out")
+	case m.Introspect != "" && m.IsPublic():
+		return metadataError("a public client cannot introspect")
+	case len(m.Resources) > maxValues:
+		return metadataError("at most %d resources can be registered", maxValues)
+	case len(m.DefaultAudience) > maxURI || !isText(m.DefaultAudience[:min(len(m.DefaultAudience), maxText)]):
+		return metadataError("default_audience must be a short text")
+	}
+	for _, r := range m.Resources {
+		if CheckResource(r) != nil {
+			return metadataError("resources must be absolute URIs without a fragment")
+		}
+	}
+	return nil
+}
+
+func (m *ClientMetadata) checkLifetimes() error {
+	const year = 366 * 24 * 3600
+	switch {
+	case m.DefaultMaxAge != nil && *m.DefaultMaxAge < 0:
+		return metadataError("default_max_age must not be negative")
+	case m.RefreshGrace != nil && (*m.RefreshGrace < 0 || *m.RefreshGrace > 300):
+		return metadataError("refresh_token_grace must be 0 to 300 seconds")
+	case m.AccessTokenLifetime != 0 && (m.AccessTokenLifetime < 60 || m.AccessTokenLifetime > 3600):
+		return metadataError("access_token_lifetime must be 60 to 3600 seconds")
+	case m.CodeLifetime < 0 || m.CodeLifetime > 60:
+		return metadataError("code_lifetime must be 1 to 60 seconds")
+	case m.RefreshIdleLifetime < 0 || m.RefreshIdleLifetime > year || m.RefreshTokenLifetime < 0 || m.RefreshTokenLifetime > year:
+		return metadataError("refresh token lifetimes must be 1 second to 1 year")
+	}
+	return nil
+}
+
+// Formats of an access token, and the widest introspection right.
+const (
+	TokenFormatJWT    = "jwt"
+	TokenFormatOpaque = "opaque"
+	IntrospectAny     = "any"
+)
+
+// ServerMetadata is the document of RFC 8414 Section 2.
+type ServerMetadata struct {
+	Issuer                                     string   `json:"issuer"`
+	AuthorizationEndpoint                      string   `json:"authorization_endpoint"`
+	TokenEndpoint                              string   `json:"token_endpoint"`
+	JWKSURI                                    string   `json:"jwks_uri"`
+	ScopesSupported                            []string `json:"scopes_supported,omitempty"`
+	ResponseTypesSupported                     []string `json:"response_types_supported"`
+	ResponseModesSupported                     []string `json:"response_modes_supported"`
+	GrantTypesSupported                        []string `json:"grant_types_supported"`
+	TokenEndpointAuthMethodsSupported          []string `json:"token_endpoint_auth_methods_supported"`
+	ServiceDocumentation                       string   `json:"service_documentation,omitempty"`
+	UILocalesSupported                         []string `json:"ui_locales_supported"`
+	RevocationEndpoint                         string   `json:"revocation_endpoint"`
+	RevocationEndpointAuthMethodsSupported     []string `json:"revocation_endpoint_auth_methods_supported"`
+	IntrospectionEndpoint                      string   `json:"introspection_endpoint"`
+	IntrospectionEndpointAuthMethodsSupported  []string `json:"introspection_endpoint_auth_methods_supported"`
+	CodeChallengeMethodsSupported              []string `json:"code_challenge_methods_supported"`
+	AuthorizationResponseISSParameterSupported bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207 Section 3
+	RequestParameterSupported                  bool     `json:"request_parameter_supported"`
+	RequestURIParameterSupported               bool     `json:"request_uri_parameter_supported"`
+	PromptValuesSupported                      []string `json:"prompt_values_supported"`
+}
