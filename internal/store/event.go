@@ -1,0 +1,86 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+)
+
+// By says who caused a change, for the audit trail.
+type By struct {
+	Actor     string // user id, client id, "cli" or "server"
+	Address   string // where the request came from, "" for a command
+	RequestID string
+}
+
+// An Event is one record of the audit trail. It never holds a secret.
+type Event struct {
+	ID       string
+	At       time.Time
+	Kind     string
+	By       By
+	UserID   string
+	ClientID string
+	GrantID  string
+	Detail   string
+}
+
+// Kinds of audit events.
+const (
+	EventSignIn        = "user.sign_in"
+	EventSignInFailed  = "user.sign_in_refused"
+	EventSignOut       = "user.sign_out"
+	EventConsent       = "consent.given"
+	EventGrantRevoked  = "grant.revoked"
+	EventReplay        = "grant.replay"
+	EventTokenRevoked  = "token.revoked"
+	EventUserCreated   = "user.created"
+	EventUserChanged   = "user.changed"
+	EventUserPassword  = "user.password_changed"
+	EventUserDisabled  = "user.disabled"
+	EventUserEnabled   = "user.enabled"
+	EventUserDeleted   = "user.deleted"
+	EventClientCreated = "client.created"
+	EventClientChanged = "client.changed"
+	EventClientDeleted = "client.deleted"
+	EventSecretAdded   = "client.secret_added"
+	EventSecretRemoved = "client.secret_removed"
+	EventKeyRotated    = "key.rotated"
+	EventKeyRemoved    = "key.removed"
+	EventKeysResealed  = "key.resealed"
+	EventKeysReset     = "key.reset"
+	EventRevokeAll     = "server.revoke_all"
+)
+
+// record writes an event; it is always part of the transaction it tells of.
+func (tx *Tx) record(ctx context.Context, e Event) error {
+	_, err := tx.exec(ctx, `
+		INSERT INTO event (id, at, kind, actor, user_id, client_id, grant_id, address, request_id, detail)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		newID(), e.At.Unix(), e.Kind, e.By.Actor, e.UserID, e.ClientID, e.GrantID, e.By.Address, e.By.RequestID, e.Detail)
+	return err
+}
+
+// Record writes an event that stands alone.
+func (s *Store) Record(ctx context.Context, e Event) error {
+	return wrap("record event", s.write(ctx, func(tx *Tx) error { return tx.record(ctx, e) }))
+}
+
+// Events lists the audit trail from the newest event on, limit at most; before
+// is the id to go on from, "" for the start.
+func (q *queries) Events(ctx context.Context, before string, limit int) ([]Event, error) {
+	if before == "" {
+		before = "~" // sorts behind every UUID
+	}
+	var events []Event
+	err := q.each(ctx, func(r *sql.Rows) error {
+		var e Event
+		var at int64
+		err := r.Scan(&e.ID, &at, &e.Kind, &e.By.Actor, &e.UserID, &e.ClientID, &e.GrantID, &e.By.Address, &e.By.RequestID, &e.Detail)
+		e.At = time.Unix(at, 0).UTC()
+		events = append(events, e)
+		return err
+	}, `SELECT id, at, kind, actor, user_id, client_id, grant_id, address, request_id, detail
+		FROM event WHERE id < $1 ORDER BY id DESC LIMIT $2`, before, limit)
+	return events, wrap("list events", err)
+}

@@ -1,0 +1,119 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// migrate brings the schema up to this release. Several processes may start at
+// once: one runs, under a kernel lock, and the version is read after the lock is
+// had. A file that already holds something is copied aside first.
+func (s *Store) migrate(ctx context.Context) error {
+	if current, err := s.schemaIsCurrent(ctx); err != nil || current {
+		return err
+	}
+	release, err := lockFile(s.path+".migrate.lock", syscall.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	defer release()
+
+	folder, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return fmt.Errorf("store: migrations: %w", err)
+	}
+	provider, err := goose.NewProvider(database.DialectSQLite3, s.writers, folder, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		return fmt.Errorf("store: migrations: %w", err)
+	}
+	version, err := provider.GetDBVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("store: schema version: %w", err)
+	}
+	if version >= SchemaVersion() {
+		return nil
+	}
+	if version > 0 {
+		if err := s.copyAside(ctx, version); err != nil {
+			return err
+		}
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("store: migrate from version %d: %w", version, err)
+	}
+	return nil
+}
+
+// schemaIsCurrent reads the version without touching anything. A schema of a
+// later release is accepted as long as it says that this one may use it.
+func (s *Store) schemaIsCurrent(ctx context.Context) (bool, error) {
+	var tables int
+	if err := s.writers.QueryRowContext(ctx, `SELECT COUNT(*) FROM sqlite_master WHERE name IN ('goose_db_version', 'server')`).Scan(&tables); err != nil {
+		return false, fmt.Errorf("store: read schema: %w", err)
+	}
+	if tables < 2 {
+		return false, nil
+	}
+	var version sql.NullInt64
+	if err := s.writers.QueryRowContext(ctx, `SELECT MAX(version_id) FROM goose_db_version`).Scan(&version); err != nil {
+		return false, fmt.Errorf("store: schema version: %w", err)
+	}
+	if version.Int64 <= SchemaVersion() {
+		return version.Int64 == SchemaVersion(), nil
+	}
+	var oldest int64
+	if err := s.writers.QueryRowContext(ctx, `SELECT oldest_schema FROM server`).Scan(&oldest); err != nil {
+		return false, fmt.Errorf("store: oldest release of the schema: %w", err)
+	}
+	if oldest > SchemaVersion() {
+		return false, fmt.Errorf("store: the database has schema %d, which asks for a release that knows schema %d; this one knows %d: start a newer hufu", version.Int64, oldest, SchemaVersion())
+	}
+	return true, nil
+}
+
+// copyAside keeps the database as it was before a migration. VACUUM INTO makes
+// a whole copy; copying the file would miss what is still in the WAL.
+func (s *Store) copyAside(ctx context.Context, version int64) error {
+	target := fmt.Sprintf("%s.schema-%d", s.path, version)
+	if err := os.Remove(target); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("store: copy before migration: %w", err)
+	}
+	if _, err := s.writers.ExecContext(ctx, `VACUUM INTO $1`, target); err != nil {
+		return fmt.Errorf("store: copy before migration: %w", err)
+	}
+	return os.Chmod(target, 0o600)
+}
+
+// SchemaVersion is the newest schema that this release knows.
+func SchemaVersion() int64 {
+	entries, err := migrations.ReadDir("migrations")
+	if err != nil || len(entries) == 0 {
+		panic("store: no migrations embedded")
+	}
+	var version int64
+	name := entries[len(entries)-1].Name()
+	if _, err := fmt.Sscanf(strings.SplitN(name, "_", 2)[0], "%d", &version); err != nil {
+		panic("store: migration without a number: " + name)
+	}
+	return version
+}
+
+// Schema is the version the open database has.
+func (s *Store) Schema(ctx context.Context) (int64, error) {
+	var version int64
+	err := s.row(ctx, `SELECT MAX(version_id) FROM goose_db_version`).Scan(&version)
+	return version, wrap("schema version", err)
+}

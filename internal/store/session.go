@@ -1,0 +1,154 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// A Session is one browser in which somebody has signed in.
+type Session struct {
+	SID       string // public name, stays when the cookie changes
+	UserID    string
+	Username  string
+	UserEpoch int64
+	AuthTime  time.Time
+	ACR       string
+	AMR       string // space-separated
+	Address   string
+	UserAgent string
+	CreatedAt time.Time
+	SeenAt    time.Time
+	ExpiresAt time.Time // absolute
+}
+
+// Session finds the live session of a cookie by its hash. A session that has
+// idled too long, or whose user or server has moved on, is ErrNotFound.
+func (q *queries) Session(ctx context.Context, idHash string, now time.Time, idle time.Duration) (*Session, error) {
+	var s Session
+	var auth, created, seen, expires int64
+	err := q.row(ctx, `
+		SELECT b.sid, b.user_id, u.username, b.user_epoch, b.auth_time, b.acr, b.amr, b.address, b.user_agent, b.created_at, b.seen_at, b.expires_at
+		FROM browser_session b
+		JOIN end_user u ON u.id = b.user_id AND u.epoch = b.user_epoch AND u.disabled_at IS NULL AND u.deleted_at IS NULL
+		JOIN server s ON s.epoch = b.server_epoch
+		WHERE b.id_hash = $1 AND b.expires_at > $2 AND b.seen_at > $3`,
+		idHash, now.Unix(), now.Add(-idle).Unix()).
+		Scan(&s.SID, &s.UserID, &s.Username, &s.UserEpoch, &auth, &s.ACR, &s.AMR, &s.Address, &s.UserAgent, &created, &seen, &expires)
+	s.AuthTime, s.CreatedAt = time.Unix(auth, 0).UTC(), time.Unix(created, 0).UTC()
+	s.SeenAt, s.ExpiresAt = time.Unix(seen, 0).UTC(), time.Unix(expires, 0).UTC()
+	return &s, wrap("read session", err)
+}
+
+// CreateSession makes a session for somebody who has just proved who they are,
+// in place of the one the browser had. When that was the same person's, the new
+// session keeps its name, so what is bound to it goes on; otherwise what was
+// bound to it ends.
+func (s *Store) CreateSession(ctx context.Context, n *Session, idHash, replaced string, by By) error {
+	return wrap("create session", s.write(ctx, func(tx *Tx) error {
+		old, err := tx.endSession(ctx, replaced)
+		if err != nil {
+			return err
+		}
+		if old.UserID == n.UserID && old.SID != "" {
+			n.SID = old.SID
+		} else if err := tx.revokeOfSession(ctx, old.SID, n.CreatedAt, "signed in as somebody else"); err != nil {
+			return err
+		}
+		rows, err := tx.exec(ctx, `
+			INSERT INTO browser_session (id_hash, sid, user_id, user_epoch, server_epoch, auth_time, acr, amr, address, user_agent, created_at, seen_at, expires_at)
+			SELECT $1, $2, u.id, u.epoch, s.epoch, CAST($5 AS BIGINT), $6, $7, $8, $9, CAST($5 AS BIGINT), CAST($5 AS BIGINT), CAST($10 AS BIGINT)
+			FROM end_user u, server s
+			WHERE u.id = $3 AND u.epoch = $4 AND u.disabled_at IS NULL AND u.deleted_at IS NULL`,
+			idHash, n.SID, n.UserID, n.UserEpoch, n.AuthTime.Unix(), n.ACR, n.AMR, n.Address, n.UserAgent, n.ExpiresAt.Unix())
+		if err != nil {
+			return err
+		}
+		if rows == 0 {
+			return ErrNotLive
+		}
+		return tx.record(ctx, Event{At: n.CreatedAt, Kind: EventSignIn, By: by, UserID: n.UserID, Detail: n.AMR})
+	}))
+}
+
+// endSession deletes a session and returns what it was; the zero Session when
+// there was none.
+func (tx *Tx) endSession(ctx context.Context, idHash string) (s Session, err error) {
+	if idHash == "" {
+		return s, nil
+	}
+	err = wrap("end session", tx.row(ctx, `DELETE FROM browser_session WHERE id_hash = $1 RETURNING sid, user_id`, idHash).Scan(&s.SID, &s.UserID))
+	if err == ErrNotFound {
+		return Session{}, nil
+	}
+	return s, err
+}
+
+// revokeOfSession ends the grants that end with a session.
+func (tx *Tx) revokeOfSession(ctx context.Context, sid string, now time.Time, reason string) error {
+	if sid == "" {
+		return nil
+	}
+	_, err := tx.exec(ctx, `
+		UPDATE oauth_grant SET revoked_at = $2, revoke_reason = $3
+		WHERE session_id = $1 AND session_id <> '' AND revoked_at IS NULL`, sid, now.Unix(), reason)
+	return err
+}
+
+// EndSession signs a browser out and ends the grants bound to its session.
+func (s *Store) EndSession(ctx context.Context, idHash string, now time.Time, by By) error {
+	return wrap("end session", s.write(ctx, func(tx *Tx) error {
+		old, err := tx.endSession(ctx, idHash)
+		if err != nil || old.SID == "" {
+			return err
+		}
+		if err := tx.revokeOfSession(ctx, old.SID, now, "signed out"); err != nil {
+			return err
+		}
+		return tx.record(ctx, Event{At: now, Kind: EventSignOut, By: by, UserID: old.UserID})
+	}))
+}
+
+// TouchSession notes that a session is in use. Callers do it once a minute at
+// most, which the statement makes sure of.
+func (s *Store) TouchSession(ctx context.Context, idHash string, now time.Time) error {
+	return wrap("touch session", s.write(ctx, func(tx *Tx) error {
+		_, err := tx.exec(ctx, `UPDATE browser_session SET seen_at = $2 WHERE id_hash = $1 AND seen_at <= $3`,
+			idHash, now.Unix(), now.Add(-time.Minute).Unix())
+		return err
+	}))
+}
+
+// Consent returns the scope a user has allowed a client for good, and whether
+// there is such a consent: that of a client without scope is an empty text.
+func (q *queries) Consent(ctx context.Context, userID, clientID string) (scope string, found bool, err error) {
+	err = wrap("read consent", q.row(ctx, `SELECT scope FROM consent WHERE user_id = $1 AND client_id = $2`, userID, clientID).Scan(&scope))
+	if err == ErrNotFound {
+		return "", false, nil
+	}
+	return scope, err == nil, err
+}
+
+// remember stores a consent; scopes allowed earlier stay allowed.
+func (tx *Tx) remember(ctx context.Context, userID, clientID, scope string, now time.Time) error {
+	_, err := tx.exec(ctx, `
+		INSERT INTO consent (user_id, client_id, scope, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)
+		ON CONFLICT (user_id, client_id) DO UPDATE SET scope = excluded.scope, updated_at = excluded.updated_at`,
+		userID, clientID, scope, now.Unix())
+	return err
+}
+
+// WithdrawConsent forgets a consent and revokes every grant of that user and
+// client.
+func (s *Store) WithdrawConsent(ctx context.Context, userID, clientID string, now time.Time, by By) error {
+	return wrap("withdraw consent", s.write(ctx, func(tx *Tx) error {
+		if _, err := tx.exec(ctx, `DELETE FROM consent WHERE user_id = $1 AND client_id = $2`, userID, clientID); err != nil {
+			return err
+		}
+		if _, err := tx.exec(ctx, `
+			UPDATE oauth_grant SET revoked_at = $3, revoke_reason = 'consent withdrawn'
+			WHERE user_id = $1 AND client_id = $2 AND revoked_at IS NULL`, userID, clientID, now.Unix()); err != nil {
+			return err
+		}
+		return tx.record(ctx, Event{At: now, Kind: "consent.withdrawn", By: by, UserID: userID, ClientID: clientID})
+	}))
+}

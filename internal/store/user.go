@@ -1,0 +1,142 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"time"
+)
+
+// A User is a person who can sign in.
+type User struct {
+	ID            string // the subject: random, never reused
+	Username      string
+	UsernameKey   string // what all spellings of the name share
+	Email         string
+	EmailVerified bool
+	Password      string // Argon2id in PHC form; "" means none
+	Claims        json.RawMessage
+	Epoch         int64
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+	DisabledAt    time.Time // zero while enabled
+}
+
+const userColumns = `id, username, username_key, email, email_verified, password, claims, epoch, created_at, updated_at, disabled_at`
+
+func scanUser(scan func(dest ...any) error) (*User, error) {
+	var u User
+	var claims string
+	var created, updated int64
+	err := scan(&u.ID, &u.Username, &u.UsernameKey, &u.Email, &u.EmailVerified, &u.Password, &claims, &u.Epoch, &created, &updated, nullTime{&u.DisabledAt})
+	u.Claims, u.CreatedAt, u.UpdatedAt = json.RawMessage(claims), time.Unix(created, 0).UTC(), time.Unix(updated, 0).UTC()
+	return &u, err
+}
+
+// UserByName reads a user by the key of the name.
+func (q *queries) UserByName(ctx context.Context, usernameKey string) (*User, error) {
+	u, err := scanUser(q.row(ctx, `SELECT `+userColumns+` FROM end_user WHERE username_key = $1 AND deleted_at IS NULL`, usernameKey).Scan)
+	return u, wrap("read user", err)
+}
+
+// User reads a user by subject.
+func (q *queries) User(ctx context.Context, id string) (*User, error) {
+	u, err := scanUser(q.row(ctx, `SELECT `+userColumns+` FROM end_user WHERE id = $1 AND deleted_at IS NULL`, id).Scan)
+	return u, wrap("read user", err)
+}
+
+// Users lists users in the order of their name keys, limit at most, behind after.
+func (q *queries) Users(ctx context.Context, after string, limit int) ([]User, error) {
+	var users []User
+	err := q.each(ctx, func(r *sql.Rows) error {
+		u, err := scanUser(r.Scan)
+		users = append(users, *u)
+		return err
+	}, `SELECT `+userColumns+` FROM end_user WHERE username_key > $1 AND deleted_at IS NULL ORDER BY username_key LIMIT $2`, after, limit)
+	return users, wrap("list users", err)
+}
+
+// CreateUser adds a user; ErrConflict when the name is taken.
+func (s *Store) CreateUser(ctx context.Context, u *User, by By) error {
+	return wrap("create user", s.write(ctx, func(tx *Tx) error {
+		n, err := tx.exec(ctx, `
+			INSERT INTO end_user (id, username, username_key, email, email_verified, password, claims, epoch, created_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8) ON CONFLICT DO NOTHING`,
+			u.ID, u.Username, u.UsernameKey, u.Email, u.EmailVerified, u.Password, claimsText(u.Claims), u.CreatedAt.Unix())
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return ErrConflict
+		}
+		return tx.record(ctx, Event{At: u.CreatedAt, Kind: EventUserCreated, By: by, UserID: u.ID})
+	}))
+}
+
+func claimsText(claims json.RawMessage) string {
+	if len(claims) == 0 {
+		return "{}"
+	}
+	return string(claims)
+}
+
+// UpdateUser writes e-mail and claims of a user that has not changed since it
+// was read; ErrConflict when it has.
+func (s *Store) UpdateUser(ctx context.Context, was, u *User, now time.Time, by By) error {
+	return s.changeUser(ctx, "update user", u.ID, now, by, EventUserChanged, ErrConflict, `
+		UPDATE end_user SET email = $3, email_verified = $4, claims = $5, updated_at = $2
+		WHERE id = $1 AND deleted_at IS NULL AND email = $6 AND email_verified = $7 AND claims = $8`,
+		u.Email, u.EmailVerified, claimsText(u.Claims), was.Email, was.EmailVerified, claimsText(was.Claims))
+}
+
+// changeUser runs one gated UPDATE of a user whose $1 is the id and $2 the
+// time, and records it. none is what no row means.
+func (s *Store) changeUser(ctx context.Context, act, id string, now time.Time, by By, kind string, none error, update string, args ...any) error {
+	return wrap(act, s.write(ctx, func(tx *Tx) error {
+		n, err := tx.exec(ctx, update, append([]any{id, now.Unix()}, args...)...)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return none
+		}
+		return tx.record(ctx, Event{At: now, Kind: kind, By: by, UserID: id})
+	}))
+}
+
+// SetPassword gives a user another password; sessions and tokens made under the
+// old one end with it.
+func (s *Store) SetPassword(ctx context.Context, id, hash string, now time.Time, by By) error {
+	return s.changeUser(ctx, "set password", id, now, by, EventUserPassword, ErrNotFound, `
+		UPDATE end_user SET password = $3, epoch = epoch + 1, updated_at = $2 WHERE id = $1 AND deleted_at IS NULL`, hash)
+}
+
+// Rehash replaces the hash of an unchanged password, when the cost of hashing
+// has changed. Nothing ends with it.
+func (s *Store) Rehash(ctx context.Context, id, was, hash string) error {
+	return wrap("rehash password", s.write(ctx, func(tx *Tx) error {
+		_, err := tx.exec(ctx, `UPDATE end_user SET password = $3 WHERE id = $1 AND password = $2`, id, was, hash)
+		return err
+	}))
+}
+
+// DisableUser takes a user out of force for good: enabling revives nothing.
+func (s *Store) DisableUser(ctx context.Context, id string, now time.Time, by By) error {
+	return s.changeUser(ctx, "disable user", id, now, by, EventUserDisabled, ErrNotFound, `
+		UPDATE end_user SET epoch = epoch + 1, disabled_at = $2, updated_at = $2 WHERE id = $1 AND deleted_at IS NULL`)
+}
+
+// EnableUser lets a disabled user sign in again.
+func (s *Store) EnableUser(ctx context.Context, id string, now time.Time, by By) error {
+	return s.changeUser(ctx, "enable user", id, now, by, EventUserEnabled, ErrNotFound, `
+		UPDATE end_user SET disabled_at = NULL, updated_at = $2 WHERE id = $1 AND deleted_at IS NULL`)
+}
+
+// DeleteUser removes a person: name, address and password go, the subject
+// stays taken for ever.
+func (s *Store) DeleteUser(ctx context.Context, id string, now time.Time, by By) error {
+	return s.changeUser(ctx, "delete user", id, now, by, EventUserDeleted, ErrNotFound, `
+		UPDATE end_user SET username = '', username_key = NULL, email = '', email_verified = FALSE, password = '',
+			claims = '{}', epoch = epoch + 1, deleted_at = $2, updated_at = $2
+		WHERE id = $1 AND deleted_at IS NULL`)
+}

@@ -1,0 +1,185 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+)
+
+// maxGroup bounds how many units share one commit, so that none waits long for
+// its neighbours.
+const maxGroup = 64
+
+// A writer is the one hand that writes to a SQLite file. Units that wait for
+// the disk at the same moment share one commit; each stands in a savepoint of
+// its own, so one that fails takes nothing from its neighbours, and each is
+// answered after the commit.
+type writer struct {
+	conn  *sql.Conn
+	tx    *Tx
+	units chan *unit
+
+	mu     sync.RWMutex // held for reading while a unit is handed over
+	closed bool
+	done   chan struct{}
+}
+
+type unit struct {
+	run   func(tx *Tx) error
+	state atomic.Int32 // waiting, then taken or given up: whoever is first
+	err   error
+	done  chan struct{}
+}
+
+const (
+	waiting = iota
+	taken
+	givenUp
+)
+
+func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("store: open writer: %w", err)
+	}
+	w := &writer{conn: conn, tx: &Tx{newQueries(conn)}, units: make(chan *unit, 4*maxGroup), done: make(chan struct{})}
+	go w.loop()
+	return w, nil
+}
+
+// do hands a unit over and waits for its commit. A caller whose context ends
+// while the unit still waits in line takes it back; once it has been taken, its
+// outcome is told however long that takes, because a commit cannot be unsaid.
+func (w *writer) do(ctx context.Context, run func(tx *Tx) error) error {
+	u := &unit{run: run, done: make(chan struct{})}
+	if err := w.hand(ctx, u); err != nil {
+		return err
+	}
+	select {
+	case <-u.done:
+	case <-ctx.Done():
+		if u.state.CompareAndSwap(waiting, givenUp) {
+			return ctx.Err()
+		}
+		<-u.done
+	}
+	return u.err
+}
+
+func (w *writer) hand(ctx context.Context, u *unit) error {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if w.closed {
+		return fmt.Errorf("%w: closed", ErrUnavailable)
+	}
+	select {
+	case w.units <- u:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// close finishes what was handed over and ends the loop.
+func (w *writer) close() {
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return
+	}
+	w.closed = true
+	close(w.units)
+	w.mu.Unlock()
+	<-w.done
+	w.conn.Close()
+}
+
+func (w *writer) loop() {
+	defer close(w.done)
+	for first := range w.units {
+		w.commit(w.gather(first))
+	}
+}
+
+// gather takes what else waits right now. The yield lets callers that were just
+// answered hand over their next unit; waiting any longer only costs.
+func (w *writer) gather(first *unit) []*unit {
+	group := []*unit{first}
+	for yielded := false; len(group) < maxGroup; {
+		select {
+		case u, open := <-w.units:
+			if !open {
+				return group
+			}
+			group = append(group, u)
+			continue
+		default:
+		}
+		if yielded {
+			break
+		}
+		yielded = true
+		runtime.Gosched()
+	}
+	return group
+}
+
+// commit runs a group in one transaction. The statements run without the
+// callers' contexts: an interrupted statement would undo the whole group.
+func (w *writer) commit(group []*unit) {
+	ctx := context.Background()
+	if _, err := w.tx.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+		finish(group, fmt.Errorf("%w: begin: %w", ErrUnavailable, err))
+		return
+	}
+	var live []*unit
+	for _, u := range group {
+		if !u.state.CompareAndSwap(waiting, taken) {
+			continue
+		}
+		if u.err = w.run(ctx, u); u.err != nil {
+			finish([]*unit{u}, u.err)
+			continue
+		}
+		live = append(live, u)
+	}
+	if _, err := w.tx.exec(ctx, "COMMIT"); err != nil {
+		_, undo := w.tx.exec(ctx, "ROLLBACK")
+		finish(live, fmt.Errorf("%w: commit: %w", ErrUnavailable, errors.Join(err, undo)))
+		return
+	}
+	finish(live, nil)
+}
+
+// run gives a unit a savepoint, and takes it back when the unit fails.
+func (w *writer) run(ctx context.Context, u *unit) (err error) {
+	if _, err := w.tx.exec(ctx, "SAVEPOINT unit"); err != nil {
+		return fmt.Errorf("%w: savepoint: %w", ErrUnavailable, err)
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("store: panic in a transaction: %v\n%s", p, debug.Stack())
+		}
+		if err != nil {
+			if _, undo := w.tx.exec(ctx, "ROLLBACK TO unit"); undo != nil {
+				err = fmt.Errorf("%w: undo: %w: %w", ErrUnavailable, undo, err)
+			}
+		}
+		if _, release := w.tx.exec(ctx, "RELEASE unit"); release != nil && err == nil {
+			err = fmt.Errorf("%w: release: %w", ErrUnavailable, release)
+		}
+	}()
+	return u.run(w.tx)
+}
+
+func finish(group []*unit, err error) {
+	for _, u := range group {
+		u.err = err
+		close(u.done)
+	}
+}
