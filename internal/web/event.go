@@ -1,0 +1,103 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/hufu-auth/hufu/internal/oauth"
+)
+
+// An Event is what one request tells the log: one wide line, written when the
+// answer is out. Handlers add what they learn. Only one goroutine serves a
+// request, so the fields need no lock.
+type Event struct {
+	RequestID string
+	Address   string // of the caller, as far as trusted proxies tell it
+	Grant     string // grant type
+	ClientID  string // once it is known to be a client's
+	UserID    string
+	GrantID   string
+	Failure   error // the whole reason of a refusal, both halves
+	status    int
+	written   bool
+}
+
+type eventKey struct{}
+
+// EventOf returns the event of the request that ctx belongs to; a fresh one
+// outside of a request, so that callers need not ask.
+func EventOf(ctx context.Context) *Event {
+	if e, ok := ctx.Value(eventKey{}).(*Event); ok {
+		return e
+	}
+	return &Event{}
+}
+
+// log writes the event. A client's mistake is an info event; only our own
+// failure is an error.
+func (e *Event) log(log *slog.Logger, r *http.Request, took time.Duration) {
+	level := slog.LevelInfo
+	if e.status >= http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	route := r.Pattern
+	if route == "" {
+		route = "none"
+	}
+	attributes := []slog.Attr{
+		slog.String("request_id", e.RequestID),
+		slog.String("method", printable(r.Method)),
+		slog.String("route", route),
+		slog.Int("status", e.status),
+		slog.Duration("time", took.Round(time.Microsecond)),
+		slog.String("address", e.Address),
+	}
+	for _, a := range []struct{ name, value string }{{"client", e.ClientID}, {"user", e.UserID}, {"grant_type", e.Grant}, {"grant", e.GrantID}} {
+		if a.value != "" {
+			attributes = append(attributes, slog.String(a.name, a.value))
+		}
+	}
+	if e.Failure != nil {
+		attributes = append(attributes, slog.String("error", string(oauth.CodeOf(e.Failure))), slog.String("cause", e.Failure.Error()))
+	}
+	if errors.Is(e.Failure, context.Canceled) {
+		level = slog.LevelInfo // the caller has gone
+	}
+	log.LogAttrs(r.Context(), level, "request", attributes...)
+}
+
+// printable bounds a word that the caller chose.
+func printable(s string) string {
+	if len(s) > 16 {
+		return s[:16]
+	}
+	return s
+}
+
+// A recorder notes the status that a handler answers with.
+type recorder struct {
+	http.ResponseWriter
+	event *Event
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *recorder) WriteHeader(status int) {
+	if !w.event.written {
+		w.event.status, w.event.written = status, true
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *recorder) Write(b []byte) (int, error) {
+	if !w.event.written {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }

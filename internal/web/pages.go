@@ -1,0 +1,207 @@
+package web
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+//go:embed pages/*.html
+var pageFiles embed.FS
+
+// A Site is what every page of one server shares.
+type Site struct {
+	// Name is the product's name on pages; "" means Hufu.
+	Name string
+	// Base is the path of the issuer, "" or like "/auth": the prefix of every
+	// address that a page makes up itself.
+	Base string
+	// DefaultLanguage is "en" or "zh", for a reader who names neither; "" means "en".
+	DefaultLanguage string
+	// Secure says that the issuer is https, so that cookies are marked for it.
+	Secure bool
+}
+
+// Pages renders every HTML page of the server and serves what they load. It
+// holds no state of a request and may be used by many goroutines.
+type Pages struct {
+	site       Site
+	catalogues map[string]catalogue          // by language
+	templates  map[string]*template.Template // by language + "/" + file name
+	assets     assetSet
+}
+
+// A Page is one of the page structs of this package.
+type Page interface {
+	template() string // the file below pages/
+	frame() pageFrame // what the page wants of the layout and of the headers
+	view() any        // what the template reads, with foreign values already judged
+}
+
+// A pageFrame is what a page tells about itself to the layout and the headers.
+type pageFrame struct {
+	title      string // catalogue key
+	self       string // path and query under which the page can be fetched again
+	uiLocales  string // as the authorization request gave them, hostile or not
+	script     string // the one asset it runs; "" means that it runs none
+	image      string // https origin of the one foreign picture it shows
+	retryAfter int    // seconds; 0 sends no header
+	wide       bool   // for pages with code and tables
+	flow       bool   // part of an authorization or logout flow, see policy
+}
+
+// NewPages parses all templates and catalogues, so that a mistake in one of
+// them stops the start and not a request.
+func NewPages(site Site) (*Pages, error) {
+	if site.DefaultLanguage == "" {
+		site.DefaultLanguage = languages[0].code
+	}
+	if languageByCode(site.DefaultLanguage) == nil {
+		return nil, fmt.Errorf("pages: no catalogue for default language %q", site.DefaultLanguage)
+	}
+	if site.Base != "" && !isLocalPath(site.Base) || strings.HasSuffix(site.Base, "/") {
+		return nil, fmt.Errorf("pages: base path %q must begin with a slash and not end with one", site.Base)
+	}
+	assets, err := loadAssets(site.Base)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pages{site: site, assets: assets, catalogues: map[string]catalogue{}, templates: map[string]*template.Template{}}
+	for _, l := range languages {
+		if err := p.load(l.code); err != nil {
+			return nil, fmt.Errorf("pages: %s: %w", l.code, err)
+		}
+	}
+	return p, nil
+}
+
+// load parses the catalogue of one language and all templates bound to it.
+func (p *Pages) load(language string) error {
+	c, err := loadCatalogue(language)
+	if err != nil {
+		return err
+	}
+	if p.site.Name != "" {
+		c["product"] = p.site.Name
+	}
+	p.catalogues[language] = c
+	layout, err := template.New("layout.html").Funcs(template.FuncMap{
+		"t":      c.text,
+		"before": c.before,
+		"after":  c.after,
+		"asset":  p.assets.path,
+		"home":   func() string { return p.site.Base + "/" },
+	}).ParseFS(pageFiles, "pages/layout.html", "pages/parts.html")
+	if err != nil {
+		return err
+	}
+	names, err := fs.Glob(pageFiles, "pages/*.html")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		page, err := layout.Clone()
+		if err != nil {
+			return err
+		}
+		if page, err = page.ParseFS(pageFiles, name); err != nil {
+			return err
+		}
+		p.templates[language+"/"+strings.TrimPrefix(name, "pages/")] = page
+	}
+	return nil
+}
+
+// A layoutView is what layout.html reads.
+type layoutView struct {
+	Lang    string // BCP 47, of the whole page
+	Title   string
+	Home    string // address of the server's own page, "" to name it without a link
+	Script  string // name of an asset, or ""
+	Wide    bool
+	Choices []languageChoice
+	Page    any
+}
+
+// Render answers r with page in the reader's language. Nothing is written
+// when it returns an error, so that the caller can still answer otherwise.
+func (p *Pages) Render(w http.ResponseWriter, r *http.Request, status int, page Page) error {
+	f := page.frame()
+	language := p.Language(r, f.uiLocales)
+	body, err := p.compose(r, language, page, f)
+	if err != nil {
+		return fmt.Errorf("page %s: %w", page.template(), err)
+	}
+	p.rememberLanguage(w, r)
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Language", languageByCode(language).tag)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", f.policy())
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Add("Vary", "Accept-Language, Cookie")
+	if f.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(f.retryAfter))
+	}
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // the reader may have gone; nobody is left to tell
+	}
+	return nil
+}
+
+// compose executes the page's template into memory.
+func (p *Pages) compose(r *http.Request, language string, page Page, f pageFrame) ([]byte, error) {
+	t := p.templates[language+"/"+page.template()]
+	if t == nil {
+		return nil, errors.New("no such template")
+	}
+	title, err := p.catalogues[language].text(f.title)
+	if err != nil {
+		return nil, err
+	}
+	home := p.site.Base + "/"
+	if f.flow { // a stray click must not leave it
+		home = ""
+	}
+	var body bytes.Buffer
+	err = t.ExecuteTemplate(&body, "layout.html", layoutView{
+		Lang:    languageByCode(language).tag,
+		Title:   title,
+		Home:    home,
+		Script:  f.script,
+		Wide:    f.wide,
+		Choices: languageChoices(language, selfAddress(r, f.self)),
+		Page:    page.view(),
+	})
+	return body.Bytes(), err
+}
+
+// policy is the Content-Security-Policy of a page.
+//
+// Pages of a flow carry no form-action: browsers hold the redirect that
+// follows a POST against it, and so would block the way back to the client.
+func (f pageFrame) policy() string {
+	image, script := "'self'", "'none'"
+	if f.image != "" {
+		image += " " + f.image
+	}
+	if f.script != "" {
+		script = "'self'"
+	}
+	policy := "default-src 'none'; style-src 'self'; img-src " + image + "; script-src " + script +
+		"; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+	if !f.flow {
+		policy += "; form-action 'self'"
+	}
+	return policy
+}

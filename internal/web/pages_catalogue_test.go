@@ -1,0 +1,136 @@
+package web
+
+import (
+	"io/fs"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func loadCatalogues(t *testing.T) (en, zh catalogue) {
+	t.Helper()
+	en, err := loadCatalogue("en")
+	if err != nil {
+		t.Fatal(err)
+	}
+	zh, err = loadCatalogue("zh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return en, zh
+}
+
+func TestPageCataloguesAgree(t *testing.T) {
+	en, zh := loadCatalogues(t)
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(en)), slices.Sorted(maps.Keys(zh))); diff != "" {
+		t.Errorf("keys (-en +zh):\n%s", diff)
+	}
+	for key := range en {
+		// {product} needs no value and may stand in one of them only.
+		places := func(text string) []string {
+			found := placeholder.FindAllString(text, -1)
+			found = slices.DeleteFunc(found, func(p string) bool { return p == "{product}" })
+			slices.Sort(found)
+			return found
+		}
+		if diff := cmp.Diff(places(en[key]), places(zh[key])); diff != "" {
+			t.Errorf("%s: placeholders (-en +zh):\n%s", key, diff)
+		}
+	}
+}
+
+func TestPageCataloguesKeepTheirLanguage(t *testing.T) {
+	en, zh := loadCatalogues(t)
+	sentence := regexp.MustCompile(`[A-Za-z]{2,} [a-z]{2,} [a-z]{2,}`)
+	for key, text := range en {
+		if strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxLatin1 }) {
+			t.Errorf("en: %s = %s", key, text)
+		}
+	}
+	for key, text := range zh {
+		if !strings.ContainsFunc(text, func(r rune) bool { return unicode.Is(unicode.Han, r) }) || sentence.MatchString(text) {
+			t.Errorf("zh: %s = %s", key, text)
+		}
+	}
+	if en["product"] != "Hufu" || zh["product"] != "虎符 Hufu" {
+		t.Errorf("the product is called %q and %q", en["product"], zh["product"])
+	}
+}
+
+// keysMadeInGo are those that no template spells out.
+func keysMadeInGo() map[string]bool {
+	used := map[string]bool{"product": true, "login.error.throttled.wait": true}
+	for _, seconds := range []int{1, 2, 600, 7200} {
+		used[waitFor(seconds).Key] = true
+	}
+	for _, e := range loginErrors {
+		used["login.error."+string(e)] = true
+	}
+	for _, s := range scopesInWords {
+		used["scope."+s+".title"], used["scope."+s+".text"] = true, true
+	}
+	for _, r := range reasons {
+		for _, part := range []string{".title", ".text", ".next"} {
+			used["reason."+string(r)+part] = true
+		}
+	}
+	for _, r := range reasonsForDevelopers {
+		used["reason."+string(r)+".developer"] = true
+	}
+	for _, page := range []Page{LoginPage{}, ConsentPage{}, LogoutPage{}, LoggedOutPage{}, FormPostPage{}, HomePage{}} {
+		used[page.frame().title] = true
+	}
+	return used
+}
+
+func TestPageCatalogueKeysAreUsed(t *testing.T) {
+	used := keysMadeInGo()
+	call := regexp.MustCompile(`\b(?:t|before|after) "([a-z_.]+)"`)
+	files, err := fs.Glob(pageFiles, "pages/*.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := pageFiles.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range call.FindAllStringSubmatch(string(text), -1) {
+			used[m[1]] = true
+		}
+	}
+	en, _ := loadCatalogues(t)
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(used)), slices.Sorted(maps.Keys(en))); diff != "" {
+		t.Errorf("keys (-used +in the catalogue):\n%s", diff)
+	}
+}
+
+func TestPageCatalogueText(t *testing.T) {
+	c := catalogue{"product": "P", "hello": "Hello {user}, this is {product}."}
+	if got, err := c.text("hello", "user", "{product}<b>"); err != nil || got != "Hello {product}<b>, this is P." {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if before, err := c.before("hello", "user"); err != nil || before != "Hello " {
+		t.Errorf("before: %q, %v", before, err)
+	}
+	if after, err := c.after("hello", "user"); err != nil || after != ", this is P." {
+		t.Errorf("after: %q, %v", after, err)
+	}
+	for name, err := range map[string]error{
+		"no such key":   second(c.text("bye")),
+		"value missing": second(c.text("hello")),
+		"value unknown": second(c.text("hello", "user", "u", "host", "h")),
+		"no such place": second(c.before("hello", "host")),
+	} {
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func second(_ string, err error) error { return err }

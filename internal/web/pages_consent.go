@@ -1,0 +1,67 @@
+package web
+
+// A ScopeView is one scope on the consent page.
+type ScopeView struct {
+	Name     string
+	Text     string // as declared; the well-known scopes of OpenID Connect have texts of their own
+	Optional bool   // the person may leave it out
+}
+
+// scopesInWords are the scopes that the catalogues explain.
+var scopesInWords = []string{"openid", "profile", "email", "address", "phone", "offline_access"}
+
+// A ConsentPage asks whether a client may have what it asks for; path /consent.
+type ConsentPage struct {
+	Client       Client
+	Username     string // who is signed in
+	Action       string
+	Request      string
+	FormToken    string
+	Scopes       []ScopeView // none: the client only learns that somebody signed in
+	RedirectHost string      // where the answer goes
+	Remember     bool        // offer to remember; false for a client that is asked every time
+	SwitchURL    string      // to sign in as somebody else
+	Self         string
+	UILocales    string
+}
+
+func (ConsentPage) template() string { return "consent.html" }
+
+func (p ConsentPage) frame() pageFrame {
+	return pageFrame{title: "consent.title", self: p.Self, uiLocales: p.UILocales, image: p.Client.view().logoOrigin, flow: true}
+}
+
+// A scopeView is one line of the list of scopes.
+type scopeView struct {
+	ScopeView
+	Key string // prefix of its catalogue keys; "" when the catalogues do not know it
+}
+
+// A consentView is what consent.html reads.
+type consentView struct {
+	ConsentPage
+	Client clientView
+	Scopes []scopeView
+	Choice bool // one of them at least is optional
+}
+
+func (p ConsentPage) view() any {
+	v := consentView{ConsentPage: p, Client: p.Client.view()}
+	v.SwitchURL = webAddress(p.SwitchURL)
+	shown := map[string]bool{}
+	for _, s := range p.Scopes {
+		if s.Name == "" || shown[s.Name] { // ids are made of names
+			continue
+		}
+		shown[s.Name] = true
+		v.Choice = v.Choice || s.Optional
+		view := scopeView{ScopeView: s}
+		for _, known := range scopesInWords {
+			if s.Name == known {
+				view.Key = "scope." + known
+			}
+		}
+		v.Scopes = append(v.Scopes, view)
+	}
+	return v
+}
