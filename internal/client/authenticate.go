@@ -1,0 +1,183 @@
+// Package client knows registered clients: how they prove who they are, and
+// how they are registered.
+//
+// It serves no URL yet. Its one invariant: only Authenticate makes an
+// *Authenticated, so an endpoint that takes one cannot forget the proof.
+package client
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/hufu-auth/hufu/internal/oauth"
+	"github.com/hufu-auth/hufu/internal/store"
+	"github.com/hufu-auth/hufu/internal/web"
+)
+
+// A Registry knows the clients of the database.
+type Registry struct {
+	Store *store.Store
+	// HashSecret makes the keyed hash of a secret that is stored.
+	HashSecret func(secret string) (string, error)
+	// CheckSecret reports, in constant time, whether a secret has a stored hash.
+	// It takes as long for a hash of "".
+	CheckSecret func(hash, secret string) bool
+	Now         func() time.Time
+}
+
+// Authenticated is a client that has proved who it is as far as it can: a
+// confidential one by its secret, a public one by naming itself.
+type Authenticated struct {
+	*store.Client
+}
+
+// guesses limits wrong secrets for one client from one address. A right secret
+// is never counted and never held up.
+var guesses = store.Limit{Burst: 10, Interval: 6 * time.Second}
+
+// proof is what a request says about who sends it.
+type proof struct {
+	clientID string
+	secret   string // "" when none was sent
+	basic    bool   // by the Authorization header
+}
+
+// Authenticate finds out which client sends a token request, RFC 6749 Section
+// 2.3: by HTTP Basic or in the body, as it is registered, and never both.
+func (g *Registry) Authenticate(ctx context.Context, r *http.Request, form oauth.Form) (*Authenticated, error) {
+	p, err := readProof(r, form)
+	if err != nil {
+		return nil, err
+	}
+	c, err := g.Store.Client(ctx, p.clientID)
+	if errors.Is(err, store.ErrNotFound) {
+		g.CheckSecret("", p.secret) // a known id would have cost as much
+		return nil, g.wrong(ctx, "", errors.New("no client has this id"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	web.EventOf(ctx).ClientID = c.ID
+	if err := g.check(ctx, c, p); err != nil {
+		return nil, err
+	}
+	return &Authenticated{c}, nil
+}
+
+// check decides whether the proof is the one the client is registered for.
+func (g *Registry) check(ctx context.Context, c *store.Client, p proof) error {
+	method := c.Metadata.TokenEndpointAuthMethod
+	switch {
+	case method == oauth.AuthMethodNone && p.secret != "":
+		return g.wrong(ctx, c.ID, errors.New("a public client sent a secret"))
+	case method == oauth.AuthMethodNone:
+	case p.secret == "":
+		return invalidClient(errors.New("the client did not send its secret"))
+	case !g.hasSecret(c, p.secret):
+		return g.wrong(ctx, c.ID, errors.New("the secret is wrong"))
+	case method == oauth.AuthMethodBasic && !p.basic, method == oauth.AuthMethodPost && p.basic:
+		return invalidClient(errors.New("the client is registered for " + method + " and sent its secret another way"))
+	}
+	if !c.DisabledAt.IsZero() {
+		return invalidClient(errors.New("the client is disabled"))
+	}
+	return nil
+}
+
+// hasSecret tries every secret, whichever matches, so that time tells nothing.
+func (g *Registry) hasSecret(c *store.Client, secret string) bool {
+	now, found := g.Now(), false
+	if len(c.Secrets) == 0 {
+		return g.CheckSecret("", secret)
+	}
+	for _, s := range c.Secrets {
+		if g.CheckSecret(s.Hash, secret) && (s.ExpiresAt.IsZero() || s.ExpiresAt.After(now)) {
+			found = true
+		}
+	}
+	return found
+}
+
+// wrong counts a failed guess by client and address and refuses it. All unknown
+// ids share one bucket per address, which touches no client.
+func (g *Registry) wrong(ctx context.Context, clientID string, cause error) error {
+	bucket := store.Bucket("client", clientID, web.Network(web.EventOf(ctx).Address))
+	wait, err := g.Store.Attempt(ctx, bucket, guesses, g.Now())
+	if err != nil {
+		return err
+	}
+	if wait > 0 {
+		return web.TooManyRequests(wait, cause)
+	}
+	return invalidClient(cause)
+}
+
+// invalidClient says the same whatever was wrong; the cause is the operator's.
+func invalidClient(cause error) error {
+	return oauth.Refuse(oauth.InvalidClient, "client authentication failed", cause)
+}
+
+// readProof collects what a request says about its client, and refuses more
+// than one proof (RFC 6749 Section 2.3).
+func readProof(r *http.Request, form oauth.Form) (proof, error) {
+	p := proof{clientID: form.Get("client_id"), secret: form.Get("client_secret")}
+	if form.Get("client_assertion") != "" || form.Get("client_assertion_type") != "" {
+		return p, invalidClient(errors.New("client assertions are not supported"))
+	}
+	headers := r.Header.Values("Authorization")
+	switch {
+	case len(headers) > 1:
+		return p, oauth.Errorf(oauth.InvalidRequest, "more than one Authorization header was sent")
+	case len(headers) == 1:
+		id, secret, err := parseBasic(headers[0])
+		switch {
+		case err != nil:
+			return p, err
+		case form.Has("client_secret") && p.secret != "":
+			return p, oauth.Errorf(oauth.InvalidRequest, "the client must prove itself in one way only")
+		case p.clientID != "" && p.clientID != id:
+			return p, oauth.Errorf(oauth.InvalidRequest, "client_id differs from the one in the Authorization header")
+		}
+		p = proof{clientID: id, secret: secret, basic: true}
+	}
+	if p.clientID == "" {
+		return p, invalidClient(errors.New("the request names no client"))
+	}
+	return p, nil
+}
+
+// parseBasic reads Basic credentials. Both halves are form-encoded before they
+// are joined, RFC 6749 Section 2.3.1, and the scheme is named in any case, RFC
+// 9110 Section 11.1.
+func parseBasic(header string) (id, secret string, err error) {
+	scheme, encoded, _ := strings.Cut(strings.TrimSpace(header), " ")
+	if !strings.EqualFold(scheme, "Basic") {
+		return "", "", invalidClient(errors.New("the Authorization header is not Basic"))
+	}
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
+	if err != nil {
+		return "", "", invalidClient(errors.New("the Basic credentials are not base64"))
+	}
+	first, second, found := strings.Cut(string(raw), ":")
+	if !found {
+		return "", "", invalidClient(errors.New("the Basic credentials have no colon"))
+	}
+	if id, err = url.QueryUnescape(first); err == nil {
+		secret, err = url.QueryUnescape(second)
+	}
+	if err != nil {
+		return "", "", invalidClient(errors.New("the Basic credentials are not form-encoded"))
+	}
+	for _, s := range []string{id, secret} {
+		if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
+			return "", "", oauth.Errorf(oauth.InvalidRequest, "the Basic credentials must be valid UTF-8 without NUL")
+		}
+	}
+	return id, secret, nil
+}
