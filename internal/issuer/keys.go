@@ -1,0 +1,276 @@
+// Package issuer holds the keys of the server, and everything it signs, seals
+// or mints with them: access tokens, refresh tokens, sealed requests; and it
+// reads its own work back.
+//
+// It serves no URL. Its one invariant: a key serves one purpose, which is part
+// of what it makes, so that nothing made for one use passes for another.
+package issuer
+
+import (
+	"context"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/hufu-auth/hufu/internal/jose"
+	"github.com/hufu-auth/hufu/internal/store"
+)
+
+// Purposes of keys.
+const (
+	PurposeES256        = "sign:ES256"
+	PurposeRS256        = "sign:RS256"
+	PurposeAccessToken  = "access_token"
+	PurposeRefreshToken = "refresh_token"
+	PurposeRequest      = "request"
+	PurposeForm         = "form"
+	PurposeDevice       = "device"
+	PurposeClientSecret = "client_secret"
+)
+
+// purposes lists every key a server has, and how long after its retirement
+// something made with it can still be in use. Zero: such a key is never retired.
+var purposes = []struct {
+	name     string
+	lifetime time.Duration
+}{
+	{PurposeES256, time.Hour + 5*time.Minute}, // no access token lives longer than an hour
+	{PurposeRS256, time.Hour + 5*time.Minute},
+	{PurposeAccessToken, time.Hour + 5*time.Minute},
+	{PurposeRefreshToken, 366 * 24 * time.Hour},
+	{PurposeRequest, 48 * time.Hour},
+	{PurposeForm, 48 * time.Hour},
+	{PurposeDevice, 400 * 24 * time.Hour},
+	{PurposeClientSecret, 0},
+}
+
+// Purposes lists what keys there are, in the order in which they are shown.
+func Purposes() []string {
+	var names []string
+	for _, p := range purposes {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// IsSigning reports whether keys of a purpose sign, and so are published.
+func IsSigning(purpose string) bool { return purpose == PurposeES256 || purpose == PurposeRS256 }
+
+func algorithmOf(purpose string) string {
+	if purpose == PurposeRS256 {
+		return jose.RS256
+	}
+	return jose.ES256
+}
+
+// A Ring holds the opened keys of the database. It follows changes when Refresh
+// is called, which the server does every second; signing needs no database.
+type Ring struct {
+	Store  *store.Store
+	Master *Master
+	Now    func() time.Time
+	// Publish is how long a new signing key is published before its first use: the
+	// time for which others may keep a copy of the key set.
+	Publish time.Duration
+
+	keys atomic.Pointer[snapshot]
+}
+
+// A snapshot is the ring at one moment.
+type snapshot struct {
+	all    []store.Key
+	opened map[string]*key // by id
+	epoch  int64           // of the server
+}
+
+// A key is an opened key: one of the two.
+type key struct {
+	store.Key
+	sign   *jose.PrivateKey
+	secret []byte
+	aead   cipher.AEAD
+}
+
+// Prepare checks the master key against the database, makes every key that is
+// missing, and loads the ring.
+func (g *Ring) Prepare(ctx context.Context) error {
+	if err := g.checkMaster(ctx); err != nil {
+		return err
+	}
+	if err := g.Refresh(ctx); err != nil {
+		return err
+	}
+	for _, p := range purposes {
+		if g.newest(p.name) != nil {
+			continue
+		}
+		first, err := g.make(p.name, g.Now())
+		if err != nil {
+			return err
+		}
+		if err := g.Store.AddFirstKey(ctx, first); err != nil && !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+	return g.Refresh(ctx)
+}
+
+// checkMaster refuses a master key that is not the database's.
+func (g *Ring) checkMaster(ctx context.Context) error {
+	server, err := g.Store.Server(ctx)
+	if err != nil {
+		return err
+	}
+	if server.KeyCheck == "" {
+		if err := g.Store.SetKeyCheck(ctx, g.Master.check()); err == nil || !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+		if server, err = g.Store.Server(ctx); err != nil {
+			return err
+		}
+	}
+	if server.KeyCheck != g.Master.check() {
+		return errors.New("issuer: this is not the master key the database was sealed with; nothing was changed")
+	}
+	return nil
+}
+
+// make creates a key and seals it.
+func (g *Ring) make(purpose string, active time.Time) (store.Key, error) {
+	k := store.Key{Purpose: purpose, CreatedAt: g.Now(), ActiveAt: active}
+	if IsSigning(purpose) {
+		private, err := jose.GenerateKey(algorithmOf(purpose))
+		if err != nil {
+			return k, err
+		}
+		der, err := private.Marshal()
+		if err != nil {
+			return k, err
+		}
+		k.ID, k.Sealed = private.KeyID, g.Master.seal(purpose, der)
+		return k, nil
+	}
+	secret := make([]byte, chacha20poly1305.KeySize)
+	rand.Read(secret)
+	k.ID, k.Sealed = newKeyID(), g.Master.seal(purpose, secret)
+	return k, nil
+}
+
+// keyIDSize is how many bytes of a token name the key it was made with.
+const keyIDSize = 6
+
+func newKeyID() string {
+	id := make([]byte, keyIDSize)
+	rand.Read(id)
+	return base64.RawURLEncoding.EncodeToString(id)
+}
+
+// Refresh loads what changed in the ring since it was last read.
+func (g *Ring) Refresh(ctx context.Context) error {
+	server, err := g.Store.Server(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := g.Store.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	before := g.keys.Load()
+	next := &snapshot{all: all, opened: make(map[string]*key, len(all)), epoch: server.Epoch}
+	for _, stored := range all {
+		if before != nil {
+			if k := before.opened[stored.ID]; k != nil && k.Sealed == stored.Sealed {
+				next.opened[stored.ID] = &key{Key: stored, sign: k.sign, secret: k.secret, aead: k.aead}
+				continue
+			}
+		}
+		k, err := g.open(stored)
+		if err != nil {
+			return err
+		}
+		next.opened[stored.ID] = k
+	}
+	g.keys.Store(next)
+	return nil
+}
+
+func (g *Ring) open(stored store.Key) (*key, error) {
+	plain, err := g.Master.open(stored.Purpose, stored.Sealed)
+	if err != nil {
+		return nil, err
+	}
+	k := &key{Key: stored}
+	if IsSigning(stored.Purpose) {
+		k.sign, err = jose.ParsePrivateKey(algorithmOf(stored.Purpose), plain)
+		return k, err
+	}
+	k.secret = plain
+	if k.aead, err = chacha20poly1305.NewX(plain); err != nil {
+		return nil, fmt.Errorf("issuer: open key: %w", err)
+	}
+	return k, nil
+}
+
+// ServerEpoch is the epoch of the server as the ring last read it. A token made
+// under an older one is dead, so a late value harms nobody.
+func (g *Ring) ServerEpoch() int64 { return g.keys.Load().epoch }
+
+// newest returns the last key of a purpose, used already or not yet.
+func (g *Ring) newest(purpose string) *key {
+	s := g.keys.Load()
+	for _, k := range s.all {
+		if k.Purpose == purpose && k.RetiredAt.IsZero() {
+			return s.opened[k.ID]
+		}
+	}
+	return nil
+}
+
+// current returns the key that is used for a purpose now. When clocks or a
+// removal have left none, the newest is used rather than nothing.
+func (g *Ring) current(purpose string) (*key, error) {
+	s, now := g.keys.Load(), g.Now()
+	for _, k := range s.all {
+		if k.Purpose == purpose && !k.ActiveAt.After(now) && (k.RetiredAt.IsZero() || k.RetiredAt.After(now)) {
+			return s.opened[k.ID], nil
+		}
+	}
+	if k := g.newest(purpose); k != nil {
+		return k, nil
+	}
+	return nil, fmt.Errorf("issuer: no key for %s", purpose)
+}
+
+// byID returns the key that made something, as long as it is kept.
+func (g *Ring) byID(purpose, id string) (*key, bool) {
+	k := g.keys.Load().opened[id]
+	if k == nil || k.Purpose != purpose || !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(g.Now()) {
+		return nil, false
+	}
+	return k, true
+}
+
+// JWKS is the key set that verifiers read: keys in use, keys about to be used,
+// and keys whose last token has not expired yet.
+func (g *Ring) JWKS() (jose.JWKS, error) {
+	set := jose.JWKS{Keys: []jose.JWK{}}
+	s, now := g.keys.Load(), g.Now()
+	for i := len(s.all) - 1; i >= 0; i-- {
+		k := s.opened[s.all[i].ID]
+		if k.sign == nil || !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(now) {
+			continue
+		}
+		jwk, err := k.sign.PublicJWK()
+		if err != nil {
+			return set, err
+		}
+		set.Keys = append(set.Keys, jwk)
+	}
+	return set, nil
+}
