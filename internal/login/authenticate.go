@@ -1,0 +1,161 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hufu-auth/hufu/internal/store"
+	"github.com/hufu-auth/hufu/internal/web"
+)
+
+// An Authenticator checks user names and passwords for every entrance alike.
+type Authenticator struct {
+	Store  *store.Store
+	Hasher *Hasher
+	Now    func() time.Time
+	// Sleep waits, or returns early with the context's error.
+	Sleep func(ctx context.Context, wait time.Duration) error
+}
+
+// ErrWrong is the one refusal of a name and password: no such user, a wrong
+// password, a disabled user, a user without a password.
+var ErrWrong = errors.New("login: user name or password is wrong")
+
+// The limits on guessing. Attempts are counted before the password is checked
+// and taken back when it was right.
+var (
+	// perAccount catches guessing at one account from one network: it refuses, for
+	// minutes, and only there.
+	perAccount = store.Limit{Burst: 8, Interval: 30 * time.Second}
+	// perDevice is the budget of a browser that this user has signed in with; no
+	// stranger can use it up.
+	perDevice = store.Limit{Burst: 10, Interval: 20 * time.Second}
+	// everywhere is far larger and only delays: it slows a distributed guess at one
+	// account without locking its owner out.
+	everywhere = store.Limit{Burst: 100, Interval: time.Minute}
+	// perAddress slows an address that has failed a hundred times in ten minutes.
+	perAddress = store.Limit{Burst: 100, Interval: 6 * time.Second}
+)
+
+// delay is how long an attempt waits whose account or address is under attack.
+const delay = 2 * time.Second
+
+// An Attempt is one try to sign in.
+type Attempt struct {
+	Username string
+	Password string
+	Device   string // id of a device known for this very user; "" when unknown
+}
+
+// Check returns the user whose name and password these are, or ErrWrong; too
+// many tries are refused with 429, a full queue with 503. A name is normalised
+// first, so all its spellings share one account and one bucket.
+func (a *Authenticator) Check(ctx context.Context, try Attempt) (*store.User, error) {
+	key, err := UsernameKey(try.Username)
+	if err != nil {
+		key = "" // a name that nobody can have: checked and counted all the same
+	}
+	if len(try.Password) > MaxPassword {
+		try.Password = ""
+	}
+	counted, err := a.count(ctx, key, try.Device)
+	if err != nil {
+		return nil, err
+	}
+	user, hash, err := a.find(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	match, stale, err := a.Hasher.Check(ctx, hash, try.Password)
+	if err != nil {
+		return nil, errors.Join(err, a.forgive(ctx, counted))
+	}
+	if !match || !user.DisabledAt.IsZero() {
+		return nil, ErrWrong
+	}
+	if stale {
+		if err := a.rehash(ctx, user, try.Password); err != nil {
+			return nil, err
+		}
+	}
+	return user, a.forgive(ctx, counted)
+}
+
+// find reads the user; a hash of "" stands for nobody.
+func (a *Authenticator) find(ctx context.Context, key string) (*store.User, string, error) {
+	user, err := a.Store.UserByName(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, "", nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	return user, user.Password, nil
+}
+
+// A bucket is a limit that an attempt was counted against.
+type bucket struct {
+	name  string
+	limit store.Limit
+}
+
+// count notes the attempt before it is made. A known device has a budget of its
+// own; everybody else shares the account's in their network, which refuses, and
+// two large ones, which only slow down.
+func (a *Authenticator) count(ctx context.Context, key, device string) ([]bucket, error) {
+	address := web.EventOf(ctx).Address
+	if device != "" {
+		return a.refuseOver(ctx, bucket{store.Bucket("login device", key, device), perDevice})
+	}
+	counted, err := a.refuseOver(ctx, bucket{store.Bucket("login", key, web.Network(address)), perAccount})
+	if err != nil {
+		return nil, err
+	}
+	slow := false
+	for _, b := range []bucket{{store.Bucket("login account", key), everywhere}, {store.Bucket("login address", address), perAddress}} {
+		wait, err := a.Store.Attempt(ctx, b.name, b.limit, a.Now())
+		if err != nil {
+			return nil, err
+		}
+		if wait > 0 {
+			slow = true
+			continue
+		}
+		counted = append(counted, b)
+	}
+	if slow {
+		return counted, a.Sleep(ctx, delay)
+	}
+	return counted, nil
+}
+
+func (a *Authenticator) refuseOver(ctx context.Context, b bucket) ([]bucket, error) {
+	wait, err := a.Store.Attempt(ctx, b.name, b.limit, a.Now())
+	if err != nil {
+		return nil, err
+	}
+	if wait > 0 {
+		return nil, web.TooManyRequests(wait, errors.New("too many attempts to sign in to one account"))
+	}
+	return []bucket{b}, nil
+}
+
+// forgive takes an attempt back that was right, or that was never judged.
+func (a *Authenticator) forgive(ctx context.Context, counted []bucket) error {
+	for _, b := range counted {
+		if err := a.Store.Forgive(ctx, b.name, b.limit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rehash brings the hash of a password that was right to today's cost.
+func (a *Authenticator) rehash(ctx context.Context, user *store.User, password string) error {
+	hash, err := a.Hasher.Hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	return a.Store.Rehash(ctx, user.ID, user.Password, hash)
+}

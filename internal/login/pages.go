@@ -1,0 +1,143 @@
+package login
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/hufu-auth/hufu/internal/oauth"
+	"github.com/hufu-auth/hufu/internal/store"
+	"github.com/hufu-auth/hufu/internal/web"
+)
+
+// A Prompt is what the sign-in page shows of the request that led to it.
+type Prompt struct {
+	Client    *web.Client
+	LoginHint string
+	UILocales string
+}
+
+// A Flow is the authorization request in progress that a person signs in for.
+// The authorization endpoint owns it; the page only carries its sealed text.
+type Flow interface {
+	// Prompt opens a sealed request; its error may be a *web.SeeOther that begins
+	// the request anew.
+	Prompt(r *http.Request, sealed string) (*Prompt, error)
+	// ResumeURL is where the request goes on once somebody has signed in.
+	ResumeURL(sealed string) string
+	// Cancel answers the client that the person has refused.
+	Cancel(w http.ResponseWriter, r *http.Request, sealed string) error
+}
+
+// An Endpoint is the sign-in page.
+type Endpoint struct {
+	Authenticator *Authenticator
+	Sessions      *Sessions
+	Browsers      *web.Browsers
+	Pages         *web.Pages
+	Flow          Flow
+	Base          string // path of the issuer
+}
+
+// Path is where the page lives, below the issuer.
+const Path = "/login"
+
+// Serve shows the sign-in page and takes its form.
+func (e *Endpoint) Serve(w http.ResponseWriter, r *http.Request) error {
+	if r.Method == http.MethodPost {
+		return e.submit(w, r)
+	}
+	form, err := oauth.ParseQuery(r)
+	if err != nil {
+		return err
+	}
+	page := web.LoginPage{Request: form.Get("request")}
+	return e.show(w, r, http.StatusOK, page)
+}
+
+// show renders the page with what the sealed request says about itself.
+func (e *Endpoint) show(w http.ResponseWriter, r *http.Request, status int, page web.LoginPage) error {
+	page.Action, page.Self = e.Base+Path, e.Base+Path
+	if page.Request != "" {
+		prompt, err := e.Flow.Prompt(r, page.Request)
+		if err != nil {
+			return err
+		}
+		page.Client, page.UILocales = prompt.Client, prompt.UILocales
+		page.Self += "?request=" + url.QueryEscape(page.Request)
+		if page.Username == "" && page.Error == "" {
+			page.Username = prompt.LoginHint
+		}
+	}
+	page.FormToken = e.Browsers.FormToken(e.Browsers.ID(w, r))
+	return e.Pages.Render(w, r, status, page)
+}
+
+// submit takes the form: cancel, or name and password.
+func (e *Endpoint) submit(w http.ResponseWriter, r *http.Request) error {
+	form, err := oauth.ParseForm(r)
+	if err != nil {
+		return err
+	}
+	if err := e.Browsers.CheckForm(r, form); err != nil {
+		return err
+	}
+	page := web.LoginPage{Request: form.Get("request"), Username: form.Get("username")}
+	if page.Request != "" {
+		// A request that has expired begins anew before a password is looked at.
+		if _, err := e.Flow.Prompt(r, page.Request); err != nil {
+			return err
+		}
+		if form.Get("action") == "cancel" {
+			return e.Flow.Cancel(w, r, page.Request)
+		}
+	}
+	if page.Username == "" || form.Get("password") == "" {
+		page.Error = web.LoginIncomplete
+		return e.show(w, r, http.StatusUnprocessableEntity, page)
+	}
+	if len(page.Username) > maxUsername {
+		page.Username = ""
+	}
+	user, err := e.check(r, form)
+	if err != nil {
+		return e.again(w, r, page, err)
+	}
+	if err := e.Sessions.Begin(w, r, user, "pwd"); err != nil {
+		if errors.Is(err, store.ErrNotLive) { // disabled or changed between check and session
+			return e.again(w, r, page, ErrWrong)
+		}
+		return err
+	}
+	if page.Request != "" {
+		return web.Redirect(w, e.Flow.ResumeURL(page.Request))
+	}
+	return web.Redirect(w, e.Base+"/")
+}
+
+func (e *Endpoint) check(r *http.Request, form oauth.Form) (*store.User, error) {
+	try := Attempt{Username: form.Get("username"), Password: form.Get("password")}
+	if key, err := UsernameKey(try.Username); err == nil {
+		try.Device = e.Sessions.Device(r, key)
+	}
+	return e.Authenticator.Check(r.Context(), try)
+}
+
+// again shows the page once more with what went wrong, in words that are the
+// same for every name.
+func (e *Endpoint) again(w http.ResponseWriter, r *http.Request, page web.LoginPage, err error) error {
+	web.EventOf(r.Context()).Failure = err
+	if errors.Is(err, ErrWrong) {
+		page.Error = web.LoginFailed
+		return e.show(w, r, http.StatusUnprocessableEntity, page)
+	}
+	status, ok := errors.AsType[*web.StatusError](err)
+	if !ok {
+		return err
+	}
+	page.Error, page.RetryAfter = web.LoginBusy, int(status.RetryAfter.Seconds())+1
+	if status.Status == http.StatusTooManyRequests {
+		page.Error = web.LoginThrottled
+	}
+	return e.show(w, r, status.Status, page)
+}

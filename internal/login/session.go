@@ -1,0 +1,173 @@
+package login
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/hufu-auth/hufu/internal/store"
+	"github.com/hufu-auth/hufu/internal/web"
+)
+
+// Sessions keeps who is signed in where. The cookie holds 256 random bits; the
+// database only their hash.
+type Sessions struct {
+	Store    *store.Store
+	Cookies  web.Cookies
+	Now      func() time.Time
+	Idle     time.Duration // without use
+	Lifetime time.Duration // absolute
+	// Seal and Open protect the device cookie.
+	Seal func(plain []byte) (string, error)
+	Open func(sealed string) ([]byte, error)
+}
+
+const (
+	sessionCookie = "session"
+	deviceCookie  = "device"
+	deviceAge     = 400 * 24 * time.Hour // the longest a browser keeps a cookie
+)
+
+func hash(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+func randomID() string {
+	id := make([]byte, 32)
+	rand.Read(id)
+	return base64.RawURLEncoding.EncodeToString(id)
+}
+
+// Current returns the live session of a browser; nil when nobody is signed in.
+func (s *Sessions) Current(r *http.Request) (*store.Session, error) {
+	id := s.Cookies.Get(r, sessionCookie)
+	if id == "" || len(id) > 64 {
+		return nil, nil
+	}
+	now := s.Now()
+	session, err := s.Store.Session(r.Context(), hash(id), now, s.Idle)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	web.EventOf(r.Context()).UserID = session.UserID
+	if session.SeenAt.Add(time.Minute).Before(now) {
+		err = s.Store.TouchSession(r.Context(), hash(id), now)
+	}
+	return session, err
+}
+
+// Mark is a name of the browser's session that changes with every sign-in; ""
+// when the browser has none. A request that demands a new sign-in remembers the
+// one it found.
+func (s *Sessions) Mark(r *http.Request) string {
+	if id := s.Cookies.Get(r, sessionCookie); id != "" {
+		return hash("mark " + id)[:16]
+	}
+	return ""
+}
+
+// Begin signs a user in: a new session under a new id, in place of the one the
+// browser had.
+func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, user *store.User, amr ...string) error {
+	now, id, event := s.Now(), randomID(), web.EventOf(r.Context())
+	session := &store.Session{
+		SID: randomID()[:22], UserID: user.ID, UserEpoch: user.Epoch, AuthTime: now, ACR: ACRPassword, AMR: strings.Join(amr, " "),
+		Address: event.Address, UserAgent: bounded(r.UserAgent()), CreatedAt: now, ExpiresAt: now.Add(s.Lifetime),
+	}
+	replaced := ""
+	if old := s.Cookies.Get(r, sessionCookie); old != "" {
+		replaced = hash(old)
+	}
+	by := store.By{Actor: user.ID, Address: event.Address, RequestID: event.RequestID}
+	if err := s.Store.CreateSession(r.Context(), session, hash(id), replaced, by); err != nil {
+		return err
+	}
+	event.UserID = user.ID
+	s.Cookies.Set(w, sessionCookie, id, s.Lifetime)
+	return s.remember(w, r, user)
+}
+
+// ACRPassword is the acr of a sign-in with a password alone, RFC 6711.
+const ACRPassword = "urn:hufu:acr:password"
+
+// bounded keeps a text that a browser sent to what is worth keeping.
+func bounded(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s[:min(len(s), 256)], "\x00", ""), "")
+}
+
+// End signs the browser out.
+func (s *Sessions) End(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
+	if id := s.Cookies.Get(r, sessionCookie); id != "" {
+		event := web.EventOf(ctx)
+		if err := s.Store.EndSession(ctx, hash(id), s.Now(), store.By{Actor: event.UserID, Address: event.Address, RequestID: event.RequestID}); err != nil {
+			return err
+		}
+	}
+	s.Cookies.Clear(w, sessionCookie)
+	return nil
+}
+
+// A device is what the device cookie says: users who have signed in with this
+// browser. It opens nothing; it only has a budget of guesses of its own.
+type device struct {
+	ID    string   `json:"i"`
+	Users []string `json:"u"`
+}
+
+// maxDeviceUsers bounds the cookie of a browser that many share.
+const maxDeviceUsers = 8
+
+// Device returns the id of the browser when the user of a name has signed in
+// with it before; "" otherwise.
+func (s *Sessions) Device(r *http.Request, usernameKey string) string {
+	d := s.device(r)
+	for _, u := range d.Users {
+		if u == deviceUser(d.ID, usernameKey) {
+			return d.ID
+		}
+	}
+	return ""
+}
+
+func deviceUser(id, usernameKey string) string { return hash("device " + id + " " + usernameKey)[:16] }
+
+func (s *Sessions) device(r *http.Request) (d device) {
+	if sealed := s.Cookies.Get(r, deviceCookie); sealed != "" {
+		if plain, err := s.Open(sealed); err == nil && json.Unmarshal(plain, &d) == nil {
+			return d
+		}
+	}
+	return device{ID: randomID()[:22]}
+}
+
+// remember notes that a user has signed in with this browser.
+func (s *Sessions) remember(w http.ResponseWriter, r *http.Request, user *store.User) error {
+	d := s.device(r)
+	users := []string{deviceUser(d.ID, user.UsernameKey)}
+	for _, u := range d.Users {
+		if u != users[0] && len(users) < maxDeviceUsers {
+			users = append(users, u)
+		}
+	}
+	d.Users = users
+	plain, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	sealed, err := s.Seal(plain)
+	if err != nil {
+		return err
+	}
+	s.Cookies.Set(w, deviceCookie, sealed, deviceAge)
+	return nil
+}
