@@ -1,0 +1,291 @@
+package authorize
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/hufu-auth/hufu/internal/oauth"
+	"github.com/hufu-auth/hufu/internal/store"
+	"github.com/hufu-auth/hufu/internal/web"
+)
+
+// A request is an authorization request as far as it was understood. Up to
+// redirect it must be right before anything is sent to the client; err is what
+// was wrong behind that.
+type request struct {
+	path string     // the address it came to
+	form oauth.Form // what it said
+
+	client       *store.Client
+	redirect     oauth.Redirect
+	redirectSent bool
+	state        string
+	responseType string
+	mode         string // response mode that answers, errors included
+
+	scope     oauth.Scope
+	resource  []string
+	challenge oauth.Challenge
+	nonce     string
+	prompts   map[string]bool
+	maxAge    *int64 // seconds; nil when nobody asked
+	loginHint string
+	uiLocales string
+	err       error
+
+	id          string // names the request for its life; "" until it begins
+	created     time.Time
+	sessionMark string // of the session that the request found
+	resumed     bool   // it has been sealed, so pages may have been shown
+	signedIn    bool   // somebody signed in for it
+}
+
+// begin gives a request a name of its own.
+func (q *request) begin(now time.Time) {
+	q.id, q.created = rand.Text(), now
+}
+
+// Bounds on what a request may carry.
+const (
+	maxState = 2048 // bytes
+	maxNonce = 1024
+	maxHint  = 256
+)
+
+// validate checks an authorization request in the order of RFC 6749 Section
+// 4.1.2.1: first what decides whether the client may be told at all, then the
+// rest. The request is returned beside an error as far as it got.
+func (e *Endpoint) validate(ctx context.Context, path string, form oauth.Form) (*request, error) {
+	q := &request{path: path, form: form, state: form.Get("state"), uiLocales: bound(form.Get("ui_locales"), maxHint)}
+	if err := e.findClient(ctx, q); err != nil {
+		return q, err
+	}
+	if err := q.matchRedirect(); err != nil {
+		return q, err
+	}
+	// From here on the client can be told. The mode comes first: errors use it.
+	for _, check := range []func() error{
+		q.checkMode, q.checkState, q.checkType, q.checkUnsupported,
+		func() error { return q.checkAllowed(e.Forbidden) },
+		q.checkPKCE, q.checkScope, q.checkResource, q.checkPrompts, q.checkMaxAge, q.checkTexts,
+	} {
+		if err := check(); err != nil {
+			return q, err
+		}
+	}
+	return q, nil
+}
+
+func (e *Endpoint) findClient(ctx context.Context, q *request) error {
+	id := q.form.Get("client_id")
+	if id == "" {
+		return web.Explain(web.ReasonUnknownClient, oauth.Errorf(oauth.InvalidRequest, "client_id is missing"))
+	}
+	c, err := e.Store.Client(ctx, id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return web.Explain(web.ReasonUnknownClient, oauth.Refuse(oauth.InvalidRequest, "client_id is unknown", fmt.Errorf("no client %.80q", id)))
+	case err != nil:
+		return err
+	case !c.DisabledAt.IsZero():
+		return web.Explain(web.ReasonDisabledClient, oauth.Refuse(oauth.InvalidRequest, "client_id is unknown", fmt.Errorf("client %q is disabled", id)))
+	}
+	q.client = c
+	web.EventOf(ctx).ClientID = id
+	return nil
+}
+
+// matchRedirect settles the one address that may be told anything. It may be
+// left out when one is registered, RFC 6749 Section 3.1.2.3, but not by an OpenID
+// request, OpenID Connect Core Section 3.1.2.1.
+func (q *request) matchRedirect() error {
+	registered, got := q.client.Metadata.RedirectURIs, q.form.Get("redirect_uri")
+	q.redirectSent = got != ""
+	if got == "" {
+		openid := slices.Contains(strings.Fields(q.form.Get("scope")), oauth.ScopeOpenID)
+		if len(registered) != 1 || openid {
+			return web.Explain(web.ReasonRedirectURIMissing, oauth.Refuse(oauth.InvalidRequest, "redirect_uri is missing",
+				fmt.Errorf("the client has %d registered; openid asked for: %t", len(registered), openid)))
+		}
+		got = registered[0]
+	}
+	redirect, ok := oauth.MatchAny(registered, got)
+	if !ok {
+		return web.Explain(web.ReasonRedirectURIMismatch, oauth.Refuse(oauth.InvalidRequest, "redirect_uri is not registered",
+			fmt.Errorf("%.200q is none of %q", got, registered)))
+	}
+	q.redirect = redirect
+	return nil
+}
+
+// checkMode settles where the answer goes: the query for a code, the fragment
+// for a token, or what response_mode says (OAuth 2.0 Multiple Response Type
+// Encoding Practices Section 2.1). A token never goes into a query.
+func (q *request) checkMode() error {
+	q.responseType = q.form.Get("response_type")
+	carriesToken := slices.Contains(strings.Fields(q.responseType), oauth.ResponseTypeToken) || pinned[q.path] == oauth.ResponseTypeToken
+	q.mode = oauth.ResponseModeQuery
+	if carriesToken {
+		q.mode = oauth.ResponseModeFragment
+	}
+	switch mode := q.form.Get("response_mode"); {
+	case mode == "":
+	case mode == oauth.ResponseModeQuery && carriesToken:
+		return oauth.Errorf(oauth.InvalidRequest, "response_mode query is not allowed for a response that carries a token")
+	case mode == oauth.ResponseModeFormPost && !strings.HasPrefix(q.redirect.String(), "http"):
+		return oauth.Errorf(oauth.InvalidRequest, "response_mode form_post needs a redirect_uri that is http or https")
+	case mode == oauth.ResponseModeQuery, mode == oauth.ResponseModeFragment, mode == oauth.ResponseModeFormPost:
+		q.mode = mode
+	default:
+		return oauth.Errorf(oauth.InvalidRequest, "response_mode must be query, fragment or form_post")
+	}
+	return nil
+}
+
+func (q *request) checkState() error {
+	if len(q.state) > maxState || strings.ContainsFunc(q.state, unicode.IsControl) {
+		return oauth.Errorf(oauth.InvalidRequest, "state must be at most %d bytes without control characters", maxState)
+	}
+	return nil
+}
+
+// checkType tells a missing response type from one that is unknown, or that
+// this address does not give.
+func (q *request) checkType() error {
+	want := pinned[q.path]
+	switch {
+	case q.responseType == "":
+		return oauth.Errorf(oauth.InvalidRequest, "response_type is missing")
+	case want != "" && q.responseType != want:
+		return oauth.Errorf(oauth.UnsupportedResponseType, "this address is for response_type %s only", want)
+	case q.responseType != oauth.ResponseTypeCode && q.responseType != oauth.ResponseTypeToken:
+		return oauth.Errorf(oauth.UnsupportedResponseType, "response_type must be code or token")
+	}
+	return nil
+}
+
+// checkUnsupported refuses what must never be ignored, OpenID Connect Core
+// Section 3.1.2.6.
+func (q *request) checkUnsupported() error {
+	for name, code := range map[string]oauth.Code{
+		"request":      oauth.RequestNotSupported,
+		"request_uri":  oauth.RequestURINotSupported,
+		"registration": oauth.RegistrationUnsupported,
+	} {
+		if q.form.Get(name) != "" {
+			return oauth.Errorf(code, "%s is not supported", name)
+		}
+	}
+	return nil
+}
+
+// checkAllowed asks whether the client is registered for the response type.
+func (q *request) checkAllowed(forbidden []string) error {
+	if q.responseType == oauth.ResponseTypeToken && slices.Contains(forbidden, oauth.GrantImplicit) {
+		return oauth.Errorf(oauth.UnsupportedResponseType, "this server gives no tokens at the authorization endpoint")
+	}
+	if !q.client.Metadata.HasResponseType(q.responseType) {
+		return oauth.Errorf(oauth.UnauthorizedClient, "the client is not registered for this response_type")
+	}
+	return nil
+}
+
+func (q *request) checkPKCE() (err error) {
+	if q.challenge, err = oauth.ParseChallenge(q.form); err != nil {
+		return err
+	}
+	if q.challenge == "" && q.responseType == oauth.ResponseTypeCode && q.client.Metadata.NeedsPKCE() {
+		return oauth.Errorf(oauth.InvalidRequest, "code_challenge is missing; this client must use PKCE with S256")
+	}
+	return nil
+}
+
+func (q *request) checkScope() (err error) {
+	q.scope, err = q.client.Metadata.Requested(q.form.Get("scope"))
+	return err
+}
+
+// checkResource takes only resources the client is registered for, RFC 8707
+// Section 2.
+func (q *request) checkResource() error {
+	q.resource = q.form.All("resource")
+	return q.client.Metadata.CheckResources(q.resource)
+}
+
+func (q *request) checkPrompts() error {
+	q.prompts = map[string]bool{}
+	for value := range strings.FieldsSeq(q.form.Get("prompt")) {
+		switch value {
+		case "none", "login", "consent", "select_account":
+			q.prompts[value] = true
+		default:
+			return oauth.Errorf(oauth.InvalidRequest, "prompt must be none, login, consent or select_account")
+		}
+	}
+	if q.prompts["none"] && len(q.prompts) > 1 {
+		return oauth.Errorf(oauth.InvalidRequest, "prompt none must stand alone")
+	}
+	return nil
+}
+
+func (q *request) checkMaxAge() error {
+	q.maxAge = q.client.Metadata.DefaultMaxAge
+	text := q.form.Get("max_age")
+	if text == "" {
+		return nil
+	}
+	seconds, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || seconds < 0 || text[0] == '+' {
+		return oauth.Errorf(oauth.InvalidRequest, "max_age must be a number of seconds")
+	}
+	q.maxAge = &seconds
+	return nil
+}
+
+// checkTexts bounds what is carried along and shown. Hints are only hints, so a
+// hostile one is cut and not refused.
+func (q *request) checkTexts() error {
+	q.nonce = q.form.Get("nonce")
+	if len(q.nonce) > maxNonce || strings.ContainsFunc(q.nonce, unicode.IsControl) {
+		return oauth.Errorf(oauth.InvalidRequest, "nonce must be at most %d bytes without control characters", maxNonce)
+	}
+	q.loginHint = bound(strings.TrimSpace(q.form.Get("login_hint")), maxHint)
+	return nil
+}
+
+// bound cuts a text that is only shown or matched.
+func bound(s string, size int) string {
+	if len(s) > size {
+		return ""
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// view is what pages show of the client.
+func (q *request) view() web.Client {
+	m := q.client.Metadata
+	c := web.Client{Name: m.ClientName, Host: q.redirect.Host(), LogoURI: m.LogoURI, PolicyURI: m.PolicyURI, TermsURI: m.TermsOfServiceURI, HomeURI: m.ClientURI}
+	if c.Host == "" {
+		c.Host = q.client.ID
+	}
+	return c
+}
+
+// restartURL is the request from its beginning, for a page that can no longer
+// be used.
+func (e *Endpoint) restartURL(q *request) string {
+	return e.Base + q.path + "?" + url.Values(q.form.Values()).Encode()
+}

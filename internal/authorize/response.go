@@ -1,0 +1,150 @@
+package authorize
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hufu-auth/hufu/internal/issuer"
+	"github.com/hufu-auth/hufu/internal/oauth"
+	"github.com/hufu-auth/hufu/internal/store"
+	"github.com/hufu-auth/hufu/internal/web"
+)
+
+// maxImplicitLifetime bounds a token that went through a browser's address bar.
+const maxImplicitLifetime = 10 * time.Minute
+
+// issue makes the grant row and answers with what was asked for. The row is
+// durable before the answer leaves, and tokens are signed after that.
+func (e *Endpoint) issue(w http.ResponseWriter, r *http.Request, q *request, session *store.Session, consent *store.Consent) error {
+	event := web.EventOf(r.Context())
+	if consent != nil {
+		before, _, err := e.Store.Consent(r.Context(), session.UserID, q.client.ID)
+		if err != nil {
+			return e.refuse(w, r, q, err)
+		}
+		consent.Scope = widened(before, q.scope)
+	}
+	g, code := e.grant(q, session)
+	by := store.By{Actor: session.UserID, Address: event.Address, RequestID: event.RequestID}
+	err := e.Store.CreateGrant(r.Context(), g, consent, by)
+	switch {
+	case errors.Is(err, store.ErrReplayed):
+		return e.usedUp(q)
+	case errors.Is(err, store.ErrNotLive):
+		// Signed out, disabled or changed meanwhile: the request begins anew.
+		return web.Redirect(w, e.restartURL(q))
+	case err != nil:
+		return e.refuse(w, r, q, err)
+	}
+	event.GrantID, event.Grant = g.ID, g.GrantType
+	params := []oauth.Param{{Name: "code", Value: code}}
+	if q.responseType == oauth.ResponseTypeToken {
+		if params, err = e.token(g, q); err != nil {
+			return e.refuse(w, r, q, err)
+		}
+	}
+	return e.respond(w, r, q, params)
+}
+
+// grant fills a row: pending with a code, or live at once for a token.
+func (e *Endpoint) grant(q *request, session *store.Session) (g *store.Grant, code string) {
+	now := e.Now()
+	g = &store.Grant{
+		ID: store.NewGrantID(), GrantType: oauth.GrantAuthorizationCode, ClientID: q.client.ID, UserID: session.UserID,
+		Scope: q.scope.String(), Resource: strings.Join(q.resource, " "), RedirectURI: q.redirect.String(), RedirectURISent: q.redirectSent,
+		Nonce: q.nonce, AuthTime: session.AuthTime, ACR: session.ACR, AMR: session.AMR, SID: session.SID,
+		ClientEpoch: q.client.Epoch, UserEpoch: session.UserEpoch, CreatedAt: now, Challenge: string(q.challenge),
+	}
+	if q.scope.Contains(oauth.ScopeOpenID) && !q.scope.Contains(oauth.ScopeOfflineAccess) {
+		g.SessionID = session.SID
+	}
+	if q.responseType == oauth.ResponseTypeToken {
+		g.GrantType, g.RedeemedAt, g.ExpiresAt = oauth.GrantImplicit, now, now.Add(e.implicitLifetime(q))
+	} else {
+		code = issuer.NewCode()
+		g.CodeHash, g.CodeExpiresAt = issuer.HashCode(code), now.Add(e.codeLifetime(q))
+		g.ExpiresAt = g.CodeExpiresAt
+	}
+	if q.resumed {
+		// The row remembers the sealed request for as long as that could come back.
+		g.RequestID = q.id
+		if end := q.created.Add(e.RequestLifetime); end.After(g.ExpiresAt) {
+			g.ExpiresAt = end
+		}
+	}
+	return g, code
+}
+
+func (e *Endpoint) codeLifetime(q *request) time.Duration {
+	if own := q.client.Metadata.CodeLifetime; own > 0 {
+		return time.Duration(own) * time.Second
+	}
+	return e.CodeLifetime
+}
+
+func (e *Endpoint) implicitLifetime(q *request) time.Duration {
+	lifetime := e.AccessTokenLifetime
+	if own := q.client.Metadata.AccessTokenLifetime; own > 0 {
+		lifetime = time.Duration(own) * time.Second
+	}
+	return min(lifetime, maxImplicitLifetime)
+}
+
+// token is the answer of RFC 6749 Section 4.2.2. It never holds a refresh token.
+func (e *Endpoint) token(g *store.Grant, q *request) ([]oauth.Param, error) {
+	lifetime := e.implicitLifetime(q)
+	token, err := e.Issuer.GrantToken(g, &q.client.Metadata, q.scope, lifetime)
+	if err != nil {
+		return nil, err
+	}
+	params := []oauth.Param{
+		{Name: "access_token", Value: token},
+		{Name: "token_type", Value: "Bearer"},
+		{Name: "expires_in", Value: strconv.FormatInt(int64(lifetime/time.Second), 10)},
+	}
+	if len(q.scope) > 0 {
+		params = append(params, oauth.Param{Name: "scope", Value: q.scope.String()})
+	}
+	return params, nil
+}
+
+// refuse answers a request that cannot be granted. The client is told, with the
+// state it sent (RFC 6749 Section 4.1.2.1), but only at an address that was
+// matched; otherwise, and when the failure is ours to retry, the user sees a page.
+func (e *Endpoint) refuse(w http.ResponseWriter, r *http.Request, q *request, err error) error {
+	if next, ok := errors.AsType[*web.SeeOther](err); ok {
+		return next
+	}
+	refusal, ok := errors.AsType[*oauth.Error](err)
+	if q == nil || q.redirect.String() == "" || !ok {
+		return err
+	}
+	web.EventOf(r.Context()).Failure = err
+	return e.respond(w, r, q, []oauth.Param{
+		{Name: "error", Value: string(refusal.Code)},
+		{Name: "error_description", Value: refusal.Description},
+	})
+}
+
+// respond sends the parameters to the client, with state and issuer behind them
+// (RFC 9207 Section 2), in the place the request asked for.
+func (e *Endpoint) respond(w http.ResponseWriter, r *http.Request, q *request, params []oauth.Param) error {
+	if q.state != "" {
+		params = append(params, oauth.Param{Name: "state", Value: q.state})
+	}
+	params = append(params, oauth.Param{Name: "iss", Value: e.Issuer.URL})
+	switch q.mode {
+	case oauth.ResponseModeFormPost:
+		page := web.FormPostPage{Action: q.redirect.String(), UILocales: q.uiLocales}
+		for _, p := range params {
+			page.Fields = append(page.Fields, web.Field(p))
+		}
+		return e.Pages.Render(w, r, http.StatusOK, page)
+	case oauth.ResponseModeFragment:
+		return web.Redirect(w, q.redirect.WithFragment(params))
+	}
+	return web.Redirect(w, q.redirect.WithQuery(params))
+}
