@@ -1,0 +1,91 @@
+package token
+
+import (
+	"context"
+	"errors"
+
+	"github.com/hufu-auth/hufu/internal/client"
+	"github.com/hufu-auth/hufu/internal/issuer"
+	"github.com/hufu-auth/hufu/internal/oauth"
+	"github.com/hufu-auth/hufu/internal/store"
+	"github.com/hufu-auth/hufu/internal/web"
+)
+
+// authorizationCode exchanges a code for tokens, RFC 6749 Section 4.1.3.
+func (e *Endpoint) authorizationCode(ctx context.Context, c *client.Authenticated, form oauth.Form) (*oauth.TokenResponse, error) {
+	code, err := form.Require("code")
+	if err != nil {
+		return nil, err
+	}
+	hash := issuer.HashCode(code)
+	g, err := e.Store.GrantByCode(ctx, hash)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, invalidGrant(badCode, errors.New("no grant has this code"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := e.checkCode(ctx, c, g, form); err != nil {
+		return nil, err
+	}
+	resource, err := resources(form, g.Resource)
+	if err != nil {
+		return nil, err
+	}
+	now := e.Now()
+	g, err = e.Store.RedeemCode(ctx, hash, c.ID, web.EventOf(ctx).RequestID, now, e.grantEnd(c, g.Scope, now))
+	if err != nil {
+		return nil, e.notRedeemed(ctx, c, hash, err)
+	}
+	g.Resource = resource
+	return e.answer(ctx, c, g, parseGranted(g))
+}
+
+// badCode is all that a client learns about a code that cannot be used.
+const badCode = "the code is not valid, was used, has expired or belongs to another client"
+
+// checkCode compares what the request says with what the code was issued for,
+// in the order of RFC 6749 Section 4.1.3. It comes before the gate, so that a
+// stranger with a stolen code cannot spend it. Nothing it reads ever changes.
+func (e *Endpoint) checkCode(ctx context.Context, c *client.Authenticated, g *store.Grant, form oauth.Form) error {
+	uri, verifier := form.Get("redirect_uri"), form.Get("code_verifier")
+	switch {
+	case g.ClientID != c.ID:
+		return invalidGrant(badCode, errors.New("the code was issued to client "+g.ClientID))
+	case uri == "" && g.RedirectURISent:
+		return oauth.Errorf(oauth.InvalidRequest, "redirect_uri is missing; the authorization request carried it")
+	case uri != "" && uri != g.RedirectURI:
+		return invalidGrant("redirect_uri is not the one the code was issued for", errors.New("it was issued for "+g.RedirectURI))
+	}
+	err := oauth.Challenge(g.Challenge).Verify(verifier)
+	if err != nil && g.Challenge != "" && verifier != "" {
+		// Guessing at the verifier spends the code in the end, RFC 7636 Section 7.1.
+		return errors.Join(err, e.Store.CountWrongVerifier(ctx, g.ID))
+	}
+	return err
+}
+
+// notRedeemed tells why the gate stayed shut. A code that comes a second time
+// with everything right is a replay: what was issued from it ends (RFC 6749
+// Section 4.1.2).
+func (e *Endpoint) notRedeemed(ctx context.Context, c *client.Authenticated, hash string, err error) error {
+	if !isVerdict(err) {
+		return err
+	}
+	if errors.Is(err, store.ErrReplayed) {
+		g, lookup := e.Store.GrantByCode(ctx, hash)
+		if lookup != nil {
+			return lookup
+		}
+		if failed := e.Store.RevokeGrant(ctx, g.ID, store.EventReplay, "code used twice", e.Now(), by(ctx, c)); failed != nil && !errors.Is(failed, store.ErrNotFound) {
+			return failed
+		}
+	}
+	return invalidGrant(badCode, err)
+}
+
+// parseGranted is the scope of a row; it was checked before it was written.
+func parseGranted(g *store.Grant) oauth.Scope {
+	scope, _ := oauth.ParseScope(g.Scope)
+	return scope
+}
