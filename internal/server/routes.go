@@ -1,0 +1,112 @@
+package server
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/hufu-auth/hufu/internal/authorize"
+	"github.com/hufu-auth/hufu/internal/login"
+	"github.com/hufu-auth/hufu/internal/openid"
+	"github.com/hufu-auth/hufu/internal/token"
+	"github.com/hufu-auth/hufu/internal/web"
+)
+
+// requestTimeout ends a request's context; nothing that it waits for may hold it
+// longer.
+const requestTimeout = 20 * time.Second
+
+// routes mounts every address. Each stands once, and its methods beside it.
+func (s *Server) routes(o Options) (http.Handler, error) {
+	base := s.config.BasePath()
+	pages, err := web.NewPages(web.Site{Name: s.config.SiteName, Base: base, DefaultLanguage: s.config.DefaultLanguage, Secure: s.config.Secure()})
+	if err != nil {
+		return nil, err
+	}
+	edge := &web.Edge{Pages: pages, Log: s.log, Now: s.now, TrustedProxies: s.config.TrustedProxies, Secure: s.config.Secure(), Timeout: requestTimeout}
+	authorization, signIn, tokens, discovery, logout := s.parts(pages)
+
+	mux := http.NewServeMux()
+	page := func(path, methods string, h web.Handler) { mux.Handle(base+path, edge.Page(web.Only(methods, h))) }
+	open := func(path, methods string, h web.Handler) {
+		mux.Handle(base+path, web.CORS(methods, edge.API(web.Only(methods, h))))
+	}
+	api := func(path, methods string, h web.Handler) { mux.Handle(base+path, edge.API(web.Only(methods, h))) }
+
+	for _, path := range []string{authorize.Path, authorize.CodePath, authorize.ImplicitPath} {
+		page(path, "GET, HEAD, POST", authorization.Serve(path))
+	}
+	page(authorize.ResumePath, "GET, HEAD", authorization.Resume)
+	page(authorize.ConsentPath, "GET, HEAD, POST", authorization.Consent)
+	page(login.Path, "GET, HEAD, POST", signIn.Serve)
+	page(openid.EndSessionPath, "GET, HEAD, POST", logout.EndSession)
+	page(openid.LoggedOutPath, "GET, HEAD", logout.Done)
+
+	for path := range token.Paths {
+		open(path, "POST", tokens.Serve(path))
+	}
+	open(token.RevokePath, "POST", tokens.Revoke)
+	api(token.IntrospectPath, "POST", tokens.Introspect)
+
+	metadata := discovery.Metadata(openid.Endpoints{Authorization: authorize.Path, Token: token.Path, Introspection: token.IntrospectPath, Revocation: token.RevokePath})
+	open(openid.MetadataPath, "GET, HEAD", metadata)
+	if base != "" {
+		// RFC 8414 Section 3.1 puts the well-known part between host and path.
+		mux.Handle(openid.MetadataPath+base, web.CORS("GET, HEAD", edge.API(web.Only("GET, HEAD", metadata))))
+	}
+	open(openid.JWKSPath, "GET, HEAD", discovery.JWKS)
+
+	home := &home{sessions: logout.Sessions, pages: pages, issuer: s.config.Issuer, base: base, playground: o.Extra != nil}
+	page("/{$}", "GET, HEAD", home.serve)
+	mux.Handle(base+"/assets/", pages.Assets())
+	api("/healthz", "GET, HEAD", alive)
+	api("/readyz", "GET, HEAD", s.ready)
+	if o.Extra != nil {
+		for path, h := range o.Extra(s, pages, base) {
+			page(path, "GET, HEAD, POST", h)
+		}
+	}
+	mux.Handle("/", edge.Page(web.NotFound))
+	return edge.Wrap(mux), nil
+}
+
+// home is the page at the issuer itself.
+type home struct {
+	sessions     *login.Sessions
+	pages        *web.Pages
+	issuer, base string
+	playground   bool
+}
+
+func (h *home) serve(w http.ResponseWriter, r *http.Request) error {
+	session, err := h.sessions.Current(r)
+	if err != nil {
+		return err
+	}
+	page := web.HomePage{Issuer: h.issuer, SignInURL: h.base + login.Path, SignOutURL: h.base + openid.EndSessionPath, MetadataURL: h.base + openid.MetadataPath, Self: h.base + "/"}
+	if session != nil {
+		page.Username = session.Username
+	}
+	if h.playground {
+		page.PlaygroundURL = h.base + "/playground"
+	}
+	return h.pages.Render(w, r, http.StatusOK, page)
+}
+
+// alive says that the process runs.
+func alive(w http.ResponseWriter, _ *http.Request) error { return word(w, http.StatusOK, "ok") }
+
+// ready says whether the server can serve what needs the database.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
+	if err := s.Store.Ping(r.Context()); err != nil {
+		web.EventOf(r.Context()).Failure = err
+		return word(w, http.StatusServiceUnavailable, "unavailable")
+	}
+	return word(w, http.StatusOK, "ready")
+}
+
+func word(w http.ResponseWriter, status int, text string) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text + "\n"))
+	return nil
+}

@@ -1,0 +1,242 @@
+// Package server puts the parts together: it opens the database and the keys,
+// mounts the routes, runs the jobs, and stops without losing anything.
+//
+// It serves /, /healthz and /readyz itself. Its one invariant: whatever is
+// configured is handed to the parts here as plain fields, once.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/hufu-auth/hufu/internal/authorize"
+	"github.com/hufu-auth/hufu/internal/client"
+	"github.com/hufu-auth/hufu/internal/config"
+	"github.com/hufu-auth/hufu/internal/issuer"
+	"github.com/hufu-auth/hufu/internal/login"
+	"github.com/hufu-auth/hufu/internal/openid"
+	"github.com/hufu-auth/hufu/internal/store"
+	"github.com/hufu-auth/hufu/internal/token"
+	"github.com/hufu-auth/hufu/internal/web"
+)
+
+// A Server is one running authorization server.
+type Server struct {
+	Store   *store.Store
+	Ring    *issuer.Ring
+	Clients *client.Registry
+	Hasher  *login.Hasher
+
+	config  *config.Config
+	log     *slog.Logger
+	now     func() time.Time
+	handler http.Handler
+	release func() error // of the lock on the database; nil for a command
+	jobs    context.CancelFunc
+	jobsEnd chan struct{}
+}
+
+// Options are what a server is told beside its configuration.
+type Options struct {
+	Log *slog.Logger
+	Now func() time.Time
+	// Demo allows, and marks, a database with well-known passwords.
+	Demo bool
+	// Extra mounts further pages, such as the playground of --demo.
+	Extra func(s *Server, pages *web.Pages, base string) map[string]web.Handler
+}
+
+// OpenParts opens the database and the keys that a configuration names, without
+// serving anything. Commands work this way beside a running server.
+func OpenParts(ctx context.Context, c *config.Config, now func() time.Time) (*Server, error) {
+	db, err := store.Open(ctx, c.Database)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Store: db, config: c, now: now}
+	if err := s.openKeys(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return s, nil
+}
+
+// MasterKeyPath is where the master key lies when the configuration names none.
+func MasterKeyPath(c *config.Config) string { return filepath.Join(c.Data, "master.key") }
+
+func (s *Server) openKeys(ctx context.Context) error {
+	master, err := Master(ctx, s.Store, s.config)
+	if err != nil {
+		return err
+	}
+	s.Ring = &issuer.Ring{Store: s.Store, Master: master, Now: s.now, Publish: s.config.JWKSMaxAge}
+	if err := s.Ring.Prepare(ctx); err != nil {
+		return err
+	}
+	s.Clients = &client.Registry{Store: s.Store, HashSecret: s.Ring.HashSecret, CheckSecret: s.Ring.CheckSecret, Now: s.now}
+	s.Hasher = login.NewHasher(s.config.HashSlots(), s.config.PasswordHashQueue)
+	return nil
+}
+
+// Master finds the master key: the configured one, else the file in the data
+// directory, which is made when the database has no key yet.
+func Master(ctx context.Context, db *store.Store, c *config.Config) (*issuer.Master, error) {
+	key, err := c.ReadMasterKey()
+	if err != nil {
+		return nil, err
+	}
+	if key != nil {
+		return issuer.NewMaster(key)
+	}
+	state, err := db.Server(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return issuer.LoadMasterFile(MasterKeyPath(c), state.KeyCheck != "")
+}
+
+// New opens everything and is ready to serve.
+func New(ctx context.Context, c *config.Config, o Options) (*Server, error) {
+	s, err := OpenParts(ctx, c, o.Now)
+	if err != nil {
+		return nil, err
+	}
+	s.log = o.Log
+	if err := s.begin(ctx, o); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Server) begin(ctx context.Context, o Options) (err error) {
+	if s.release, err = s.Store.Lock(); err != nil {
+		return err
+	}
+	if err := s.checkDemo(ctx, o.Demo); err != nil {
+		return err
+	}
+	if s.handler, err = s.routes(o); err != nil {
+		return err
+	}
+	jobs, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.jobs, s.jobsEnd = cancel, make(chan struct{})
+	go s.run(jobs)
+	return nil
+}
+
+// checkDemo keeps well-known passwords away from real servers, and real people
+// away from demo ones.
+func (s *Server) checkDemo(ctx context.Context, demo bool) error {
+	if demo {
+		if err := s.Store.MarkDemo(ctx); errors.Is(err, store.ErrConflict) {
+			return fmt.Errorf("the database %s holds clients or users that are not the demo's; --demo does not touch it", s.config.Database)
+		} else if err != nil {
+			return err
+		}
+		return nil
+	}
+	state, err := s.Store.Server(ctx)
+	if err != nil {
+		return err
+	}
+	if state.Demo {
+		return fmt.Errorf("the database %s was made by --demo and holds well-known passwords; start it with --demo, or use another --data", s.config.Database)
+	}
+	return nil
+}
+
+// Handler serves every address of the server.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Close stops the jobs and closes the database. Requests must have ended.
+func (s *Server) Close() error {
+	if s.jobs != nil {
+		s.jobs()
+		<-s.jobsEnd
+	}
+	err := s.Store.Close()
+	if s.release != nil {
+		err = errors.Join(err, s.release())
+	}
+	return err
+}
+
+// parts builds the endpoints from the configuration.
+func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, *token.Endpoint, *openid.Discovery, *openid.Logout) {
+	c, base := s.config, s.config.BasePath()
+	iss := &issuer.Issuer{URL: c.Issuer, Ring: s.Ring, Now: s.now}
+	cookies := web.Cookies{Secure: c.Secure(), Base: base}
+	browsers := &web.Browsers{Cookies: cookies, Tag: s.formTag, Origin: s.originCheck()}
+	users := &login.Authenticator{Store: s.Store, Hasher: s.Hasher, Now: s.now, Sleep: sleep}
+	sessions := &login.Sessions{
+		Store: s.Store, Cookies: cookies, Now: s.now, Idle: c.SessionIdleLifetime, Lifetime: c.SessionLifetime,
+		Seal: func(plain []byte) (string, error) { return s.Ring.Seal(issuer.PurposeDevice, plain) },
+		Open: func(sealed string) ([]byte, error) { return s.Ring.Open(issuer.PurposeDevice, sealed) },
+	}
+	authorization := &authorize.Endpoint{
+		Store: s.Store, Issuer: iss, Sessions: sessions, Browsers: browsers, Pages: pages, Now: s.now, Base: base,
+		RequestLifetime: c.RequestLifetime, CodeLifetime: c.CodeLifetime, AccessTokenLifetime: c.AccessTokenLifetime,
+		Forbidden: c.ForbiddenGrants, Scopes: scopeTexts(c.Scopes),
+	}
+	signIn := &login.Endpoint{Authenticator: users, Sessions: sessions, Browsers: browsers, Pages: pages, Flow: authorization, Base: base}
+	tokens := &token.Endpoint{
+		Store: s.Store, Issuer: iss, Clients: s.Clients, Users: users, Now: s.now, AccessTokenLifetime: c.AccessTokenLifetime,
+		RefreshIdleLifetime: c.RefreshTokenIdleLifetime, RefreshTokenLifetime: c.RefreshTokenLifetime, RefreshGrace: c.RefreshGrace,
+		Forbidden: c.ForbiddenGrants,
+	}
+	discovery := &openid.Discovery{Issuer: iss, Store: s.Store, Now: s.now, Forbidden: c.ForbiddenGrants, Scopes: scopeNames(c.Scopes), JWKSMaxAge: c.JWKSMaxAge}
+	return authorization, signIn, tokens, discovery, &openid.Logout{Sessions: sessions, Browsers: browsers, Pages: pages, Base: base}
+}
+
+// formTag is the keyed hash behind form tokens. The key is there since the ring
+// was prepared; without it no form would be taken, which is the safe side.
+func (s *Server) formTag(text string) string {
+	tag, err := s.Ring.Tag(issuer.PurposeForm, text)
+	if err != nil {
+		s.log.Error("form token", "cause", err)
+		return ""
+	}
+	return tag
+}
+
+// originCheck knows the issuer's origin, so that a proxy that rewrites Host does
+// no harm.
+func (s *Server) originCheck() *http.CrossOriginProtection {
+	check := http.NewCrossOriginProtection()
+	origin := s.config.Issuer[:len(s.config.Issuer)-len(s.config.BasePath())]
+	if err := check.AddTrustedOrigin(origin); err != nil {
+		s.log.Error("origin of the issuer", "cause", err)
+	}
+	return check
+}
+
+func sleep(ctx context.Context, wait time.Duration) error {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func scopeTexts(scopes []config.Scope) map[string]authorize.ScopeText {
+	texts := map[string]authorize.ScopeText{}
+	for _, s := range scopes {
+		texts[s.Name] = authorize.ScopeText{English: s.TextEN, Chinese: s.TextZH, Optional: s.Optional}
+	}
+	return texts
+}
+
+func scopeNames(scopes []config.Scope) []string {
+	var names []string
+	for _, s := range scopes {
+		names = append(names, s.Name)
+	}
+	return names
+}
