@@ -1,0 +1,232 @@
+// Package oauthtest starts a whole server for tests, on a real SQLite file and a
+// real loopback port, and plays browser and client against it. It serves what
+// package server serves. Its one invariant: it reaches the server through HTTP
+// alone, as a stranger would; only what an operator does goes through the parts.
+package oauthtest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/hufu-auth/hufu/internal/config"
+	"github.com/hufu-auth/hufu/internal/login"
+	"github.com/hufu-auth/hufu/internal/oauth"
+	"github.com/hufu-auth/hufu/internal/server"
+	"github.com/hufu-auth/hufu/internal/store"
+)
+
+// Password is the password of every user that User makes.
+const Password = "correct horse battery"
+
+// A Server is a running server and the hands of its operator.
+type Server struct {
+	*server.Server
+	URL    string // issuer
+	Origin string // issuer without its path
+	Log    *Log
+	Clock  *Clock
+	Config *config.Config
+}
+
+// A Clock runs with the real one, as far ahead or behind as a test sets it.
+type Clock struct{ offset atomic.Int64 }
+
+// Now is the time the server sees.
+func (c *Clock) Now() time.Time { return time.Now().Add(time.Duration(c.offset.Load())) }
+
+// Advance lets time pass; a negative step sets the clock back.
+func (c *Clock) Advance(step time.Duration) { c.offset.Add(int64(step)) }
+
+// A Log keeps what the server logs.
+type Log struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (l *Log) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buffer.Write(b)
+}
+
+// String is everything logged so far.
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buffer.String()
+}
+
+// Start runs a server until the test ends. Each edit changes its configuration
+// first.
+func Start(t testing.TB, edits ...func(*config.Config)) *Server {
+	t.Helper()
+	return StartIn(t, t.TempDir(), edits...)
+}
+
+// StartIn is Start on a data directory that may hold a database already.
+func StartIn(t testing.TB, data string, edits ...func(*config.Config)) *Server {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := config.Default()
+	c.Listen, c.Issuer, c.Data, c.LogLevel = listener.Addr().String(), "http://"+listener.Addr().String(), data, "debug"
+	c.Database = "sqlite:" + filepath.Join(data, "hufu.db")
+	for _, edit := range edits {
+		edit(c)
+	}
+	if err := c.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{URL: c.Issuer, Origin: "http://" + listener.Addr().String(), Log: &Log{}, Clock: &Clock{}, Config: c}
+	log := slog.New(slog.NewJSONHandler(s.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if s.Server, err = server.New(context.Background(), c, server.Options{Log: log, Now: s.Clock.Now}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx, listener) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("server: %v", err)
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+		if t.Failed() {
+			t.Logf("server log:\n%s", s.Log)
+		}
+	})
+	return s
+}
+
+// operator is who makes what tests need.
+var operator = store.By{Actor: "test"}
+
+// hashed is the hash of Password, made once: it is slow on purpose.
+var hashed = sync.OnceValues(func() (string, error) {
+	return login.NewHasher(1, 1).Hash(context.Background(), Password)
+})
+
+// User makes a user with Password.
+func (s *Server) User(t testing.TB, name string) *store.User {
+	t.Helper()
+	hash, err := hashed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := login.CheckUsername(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &store.User{ID: uuid.NewString(), Username: name, UsernameKey: key, Password: hash, CreatedAt: s.Clock.Now(), Epoch: 1}
+	if err := s.Store.CreateUser(t.Context(), u, operator); err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// Register makes a client and returns its id and secret.
+func (s *Server) Register(t testing.TB, id string, m oauth.ClientMetadata) (clientID, secret string) {
+	t.Helper()
+	c, secret, err := s.Clients.Register(t.Context(), id, m, "", operator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.ID, secret
+}
+
+// An Answer is what the server said.
+type Answer struct {
+	*http.Response
+	Body []byte
+}
+
+// JSON returns a member of a JSON answer; nil when there is none.
+func (a *Answer) JSON(member string) any {
+	var members map[string]any
+	if json.Unmarshal(a.Body, &members) != nil {
+		return nil
+	}
+	return members[member]
+}
+
+// Text is a member of a JSON answer that is a string.
+func (a *Answer) Text(member string) string {
+	s, _ := a.JSON(member).(string)
+	return s
+}
+
+// direct follows no redirect and keeps no cookie.
+var direct = &http.Client{
+	Timeout:       30 * time.Second,
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+// Do sends a request and reads the answer.
+func (s *Server) Do(t testing.TB, r *http.Request) *Answer {
+	t.Helper()
+	return do(t, direct, r)
+}
+
+func do(t testing.TB, c *http.Client, r *http.Request) *Answer {
+	t.Helper()
+	response, err := c.Do(r)
+	if err != nil {
+		t.Fatalf("%s %s: %v", r.Method, r.URL.Path, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatalf("%s %s: %v", r.Method, r.URL.Path, err)
+	}
+	return &Answer{response, body}
+}
+
+// Request makes a request to an address below the issuer; a body makes it a form.
+func (s *Server) Request(t testing.TB, method, path, body string) *http.Request {
+	t.Helper()
+	address := path
+	if strings.HasPrefix(path, "/") {
+		address = s.URL + path
+	}
+	r, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	return r
+}
+
+// Post sends a form to an address below the issuer.
+func (s *Server) Post(t testing.TB, path string, form url.Values) *Answer {
+	t.Helper()
+	r := s.Request(t, http.MethodPost, path, form.Encode())
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return s.Do(t, r)
+}
+
+// Get fetches an address below the issuer, or a whole URL.
+func (s *Server) Get(t testing.TB, path string) *Answer {
+	t.Helper()
+	return s.Do(t, s.Request(t, http.MethodGet, path, ""))
+}
