@@ -40,7 +40,8 @@ func (g *Registry) Register(ctx context.Context, id string, metadata oauth.Clien
 	if err := metadata.Validate(); err != nil {
 		return nil, "", err
 	}
-	if id == "" {
+	made := id == ""
+	for id == "" || made && id[0] == '-' { // which a command line would take for a flag
 		id = randomText(16)
 	}
 	if err := checkID(id); err != nil {

@@ -86,7 +86,6 @@ type Ring struct {
 type snapshot struct {
 	all    []store.Key
 	opened map[string]*key // by id
-	epoch  int64           // of the server
 }
 
 // A key is an opened key: one of the two.
@@ -143,7 +142,7 @@ func (g *Ring) checkMaster(ctx context.Context) error {
 
 // make creates a key and seals it.
 func (g *Ring) make(purpose string, active time.Time) (store.Key, error) {
-	k := store.Key{Purpose: purpose, CreatedAt: g.Now(), ActiveAt: active}
+	k := store.Key{Purpose: purpose, Check: g.Master.check(), CreatedAt: g.Now(), ActiveAt: active}
 	if IsSigning(purpose) {
 		private, err := jose.GenerateKey(algorithmOf(purpose))
 		if err != nil {
@@ -173,16 +172,12 @@ func newKeyID() string {
 
 // Refresh loads what changed in the ring since it was last read.
 func (g *Ring) Refresh(ctx context.Context) error {
-	server, err := g.Store.Server(ctx)
-	if err != nil {
-		return err
-	}
 	all, err := g.Store.Keys(ctx)
 	if err != nil {
 		return err
 	}
 	before := g.keys.Load()
-	next := &snapshot{all: all, opened: make(map[string]*key, len(all)), epoch: server.Epoch}
+	next := &snapshot{all: all, opened: make(map[string]*key, len(all))}
 	for _, stored := range all {
 		if before != nil {
 			if k := before.opened[stored.ID]; k != nil && k.Sealed == stored.Sealed {
@@ -216,10 +211,6 @@ func (g *Ring) open(stored store.Key) (*key, error) {
 	}
 	return k, nil
 }
-
-// ServerEpoch is the epoch of the server as the ring last read it. A token made
-// under an older one is dead, so a late value harms nobody.
-func (g *Ring) ServerEpoch() int64 { return g.keys.Load().epoch }
 
 // newest returns the last key of a purpose, used already or not yet.
 func (g *Ring) newest(purpose string) *key {

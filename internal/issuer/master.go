@@ -144,6 +144,33 @@ func ReplaceMasterFile(path string, key []byte) error {
 	return nil
 }
 
+// NextMaster is the ending of the file in which a new master key waits until the
+// database is sealed with it.
+const NextMaster = ".new"
+
+// FinishReplacement puts the key that waits beside path in its place, when it is
+// the one whose check value the database holds: whoever changed the key was
+// stopped before the last step. A waiting key that does not fit is left alone,
+// for somebody may be about to seal the database with it.
+func FinishReplacement(path, check string) error {
+	waiting := path + NextMaster
+	next, err := LoadMasterFile(waiting, true)
+	if errors.Is(err, ErrNoMasterKey) {
+		return nil
+	}
+	if err != nil || next.check() != check {
+		return err
+	}
+	// Another process may have done it at the same moment.
+	if err := os.Rename(waiting, path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("issuer: replace master key: %w", err)
+	}
+	if err := syncDirectory(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("issuer: replace master key: %w", err)
+	}
+	return nil
+}
+
 func syncDirectory(path string) error {
 	directory, err := os.Open(filepath.Clean(path))
 	if err != nil {

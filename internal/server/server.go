@@ -96,7 +96,11 @@ func Master(ctx context.Context, db *store.Store, c *config.Config) (*issuer.Mas
 	if err != nil {
 		return nil, err
 	}
-	return issuer.LoadMasterFile(MasterKeyPath(c), state.KeyCheck != "")
+	path := MasterKeyPath(c)
+	if err := issuer.FinishReplacement(path, state.KeyCheck); err != nil {
+		return nil, err
+	}
+	return issuer.LoadMasterFile(path, state.KeyCheck != "")
 }
 
 // New opens everything and is ready to serve.
@@ -169,11 +173,10 @@ func (s *Server) Close() error {
 func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, *token.Endpoint, *openid.Discovery, *openid.Logout) {
 	c, base := s.config, s.config.BasePath()
 	iss := &issuer.Issuer{URL: c.Issuer, Ring: s.Ring, Now: s.now}
-	cookies := web.Cookies{Secure: c.Secure(), Base: base}
-	browsers := &web.Browsers{Cookies: cookies, Tag: s.formTag, Origin: s.originCheck()}
+	browsers := s.Browsers()
 	users := &login.Authenticator{Store: s.Store, Hasher: s.Hasher, Now: s.now, Sleep: sleep}
 	sessions := &login.Sessions{
-		Store: s.Store, Cookies: cookies, Now: s.now, Idle: c.SessionIdleLifetime, Lifetime: c.SessionLifetime,
+		Store: s.Store, Cookies: browsers.Cookies, Now: s.now, Idle: c.SessionIdleLifetime, Lifetime: c.SessionLifetime,
 		Seal: func(plain []byte) (string, error) { return s.Ring.Seal(issuer.PurposeDevice, plain) },
 		Open: func(sealed string) ([]byte, error) { return s.Ring.Open(issuer.PurposeDevice, sealed) },
 	}
@@ -190,6 +193,12 @@ func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, 
 	}
 	discovery := &openid.Discovery{Issuer: iss, Store: s.Store, Now: s.now, Forbidden: c.ForbiddenGrants, Scopes: scopeNames(c.Scopes), JWKSMaxAge: c.JWKSMaxAge}
 	return authorization, signIn, tokens, discovery, &openid.Logout{Sessions: sessions, Browsers: browsers, Pages: pages, Base: base}
+}
+
+// Browsers tells browsers apart and checks where their forms come from.
+func (s *Server) Browsers() *web.Browsers {
+	cookies := web.Cookies{Secure: s.config.Secure(), Base: s.config.BasePath()}
+	return &web.Browsers{Cookies: cookies, Tag: s.formTag, Origin: s.originCheck()}
 }
 
 // formTag is the keyed hash behind form tokens. The key is there since the ring

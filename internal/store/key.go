@@ -11,6 +11,7 @@ type Key struct {
 	ID        string
 	Purpose   string
 	Sealed    string
+	Check     string // of the master key a new key is sealed with; not read back
 	CreatedAt time.Time
 	ActiveAt  time.Time // not used before
 	RetiredAt time.Time // zero while it is the newest of its purpose
@@ -41,10 +42,14 @@ func (s *Store) AddFirstKey(ctx context.Context, k Key) error {
 	}))
 }
 
+// insertKey adds a key unless there is a newest one of its purpose, or the
+// database has meanwhile been sealed with another master key, which would not
+// open it.
 func (tx *Tx) insertKey(ctx context.Context, k Key) (int64, error) {
 	return tx.exec(ctx, `
-		INSERT INTO key_ring (id, purpose, sealed, created_at, active_at) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT DO NOTHING`, k.ID, k.Purpose, k.Sealed, k.CreatedAt.Unix(), k.ActiveAt.Unix())
+		INSERT INTO key_ring (id, purpose, sealed, created_at, active_at)
+		SELECT $1, $2, $3, CAST($4 AS BIGINT), CAST($5 AS BIGINT) FROM server WHERE key_check = $6
+		ON CONFLICT DO NOTHING`, k.ID, k.Purpose, k.Sealed, k.CreatedAt.Unix(), k.ActiveAt.Unix(), k.Check)
 }
 
 // SucceedKey puts next in the place of the newest key of its purpose. The old
@@ -76,7 +81,9 @@ func (s *Store) SucceedKey(ctx context.Context, oldID string, next Key, expires 
 func (s *Store) RemoveKey(ctx context.Context, id string, next Key, by By) error {
 	return wrap("remove key", s.write(ctx, func(tx *Tx) error {
 		var purpose string
-		if err := tx.row(ctx, `DELETE FROM key_ring WHERE id = $1 AND purpose = $2 RETURNING purpose`, id, next.Purpose).Scan(&purpose); err != nil {
+		if err := tx.row(ctx, `
+			DELETE FROM key_ring WHERE id = $1 AND purpose = $2 AND EXISTS (SELECT 1 FROM server WHERE key_check = $3)
+			RETURNING purpose`, id, next.Purpose, next.Check).Scan(&purpose); err != nil {
 			return err
 		}
 		if _, err := tx.insertKey(ctx, next); err != nil { // does nothing when a newest one is there

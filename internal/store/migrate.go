@@ -43,6 +43,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("store: schema version: %w", err)
 	}
+	s.before = version
 	if version >= SchemaVersion() {
 		return nil
 	}
@@ -71,6 +72,7 @@ func (s *Store) schemaIsCurrent(ctx context.Context) (bool, error) {
 	if err := s.writers.QueryRowContext(ctx, `SELECT MAX(version_id) FROM goose_db_version`).Scan(&version); err != nil {
 		return false, fmt.Errorf("store: schema version: %w", err)
 	}
+	s.before = version.Int64
 	if version.Int64 <= SchemaVersion() {
 		return version.Int64 == SchemaVersion(), nil
 	}
@@ -110,6 +112,10 @@ func SchemaVersion() int64 {
 	}
 	return version
 }
+
+// SchemaBefore is the version the database had when it was opened; 0 for an
+// empty one.
+func (s *Store) SchemaBefore() int64 { return s.before }
 
 // Schema is the version the open database has.
 func (s *Store) Schema(ctx context.Context) (int64, error) {

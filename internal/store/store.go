@@ -50,6 +50,7 @@ type Store struct {
 	writers  *sql.DB
 	writer   *writer
 	path     string
+	before   int64 // schema version when it was opened
 }
 
 // Open opens the database that dsn names (sqlite:PATH), makes it when it is not
@@ -108,7 +109,7 @@ func (tx *Tx) exec(ctx context.Context, text string, args ...any) (int64, error)
 	if err != nil {
 		return 0, err
 	}
-	result, err := stmt.ExecContext(ctx, args...)
+	result, err := stmt.ExecContext(tx.context(ctx), args...)
 	if err != nil {
 		return 0, err
 	}
@@ -124,12 +125,23 @@ type preparer interface {
 // prepared once: their texts are constants, so there are only so many.
 type queries struct {
 	db    preparer
+	whole bool // statements run to their end, whatever becomes of their caller
 	mu    sync.Mutex
 	stmts map[string]*sql.Stmt
 }
 
 func newQueries(db preparer) *queries {
 	return &queries{db: db, stmts: map[string]*sql.Stmt{}}
+}
+
+// context is what a statement runs under. In a transaction that is not the
+// caller's: SQLite undoes the whole transaction of a write that is interrupted,
+// and with it the neighbours' (see writer.commit).
+func (q *queries) context(ctx context.Context) context.Context {
+	if q.whole {
+		return context.WithoutCancel(ctx)
+	}
+	return ctx
 }
 
 func (q *queries) stmt(ctx context.Context, text string) (*sql.Stmt, error) {
@@ -165,7 +177,7 @@ func (q *queries) row(ctx context.Context, text string, args ...any) row {
 	if err != nil {
 		return row{err: err}
 	}
-	return row{Row: stmt.QueryRowContext(ctx, args...)}
+	return row{Row: stmt.QueryRowContext(q.context(ctx), args...)}
 }
 
 // each calls scan for every row of an answer.
@@ -174,7 +186,7 @@ func (q *queries) each(ctx context.Context, scan func(r *sql.Rows) error, text s
 	if err != nil {
 		return err
 	}
-	rows, err := stmt.QueryContext(ctx, args...)
+	rows, err := stmt.QueryContext(q.context(ctx), args...)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"encoding/json"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // A User is a person who can sign in.
@@ -21,6 +23,10 @@ type User struct {
 	UpdatedAt     time.Time
 	DisabledAt    time.Time // zero while enabled
 }
+
+// NewUserID makes a subject: a random UUID, which tells nothing about the user,
+// not even since when there has been one.
+func NewUserID() string { return uuid.NewString() }
 
 const userColumns = `id, username, username_key, email, email_verified, password, claims, epoch, created_at, updated_at, disabled_at`
 
