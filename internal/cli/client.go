@@ -208,9 +208,10 @@ func (a *app) clientSwitch(name, short string, change func(*store.Store, context
 
 func (a *app) secretAdd() *cobra.Command {
 	var fromStdin bool
-	expires := &memberFlag{kind: kindSeconds}
+	expires, retire := &memberFlag{kind: kindSeconds}, &memberFlag{kind: kindSeconds}
 	cmd := &cobra.Command{Use: "add ID", Short: "Give a client a second secret, so that it can move from one to the other", Args: takes("ID")}
 	cmd.Flags().Var(expires, "expires-in", "how long the secret is valid (default for ever)")
+	cmd.Flags().Var(retire, "retire-others-in", "how long the client's other secret stays valid (default for ever)")
 	cmd.Flags().BoolVar(&fromStdin, "secret-stdin", false, "read the secret from standard input (default: one is made and shown once)")
 	run := a.with(func(ctx context.Context, o opened, args []string) error {
 		given, err := a.secret(fromStdin)
@@ -228,6 +229,12 @@ func (a *app) secretAdd() *cobra.Command {
 		if err != nil {
 			return noClient(args[0], err)
 		}
+		if retire.given {
+			end := a.now().Add(time.Duration(secondsOf(retire.values)) * time.Second)
+			if err := o.Store.RetireSecrets(ctx, args[0], made.ID, end, a.now(), operator); err != nil {
+				return err
+			}
+		}
 		answer := secretAnswer{ID: made.ID, CreatedAt: stamp(made.CreatedAt), ExpiresAt: unixOrZero(made.ExpiresAt)}
 		if given == "" {
 			answer.Secret = secret
@@ -243,6 +250,9 @@ func (a *app) secretAdd() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if expires.given && secondsOf(expires.values) <= 0 {
 			return usagef("--expires-in wants a time that lies ahead, as in 720h")
+		}
+		if retire.given && secondsOf(retire.values) <= 0 {
+			return usagef("--retire-others-in wants a time that lies ahead, as in 24h")
 		}
 		return run(cmd, args)
 	}

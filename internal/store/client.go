@@ -13,13 +13,14 @@ import (
 
 // A Client is a registered client.
 type Client struct {
-	ID         string
-	Metadata   oauth.ClientMetadata
-	Secrets    []ClientSecret // live and expired ones, oldest first
-	Epoch      int64          // a token made under another one is dead
-	CreatedAt  time.Time
-	UpdatedAt  time.Time
-	DisabledAt time.Time // zero while enabled
+	ID          string
+	Metadata    oauth.ClientMetadata
+	Secrets     []ClientSecret // live and expired ones, oldest first
+	Epoch       int64          // a token made under another one is dead
+	ServerEpoch int64          // of the server at the same moment, for the same use
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	DisabledAt  time.Time // zero while enabled
 
 	stored string // the metadata as it was read: the condition of an update
 }
@@ -44,7 +45,7 @@ func (q *queries) Client(ctx context.Context, id string) (*Client, error) {
 		var created, updated int64
 		var secretID, hash sql.NullString
 		var secret ClientSecret
-		if err := r.Scan(&next.ID, &metadata, &next.Epoch, &created, &updated, nullTime{&next.DisabledAt},
+		if err := r.Scan(&next.ID, &metadata, &next.Epoch, &next.ServerEpoch, &created, &updated, nullTime{&next.DisabledAt},
 			&secretID, &hash, nullTime{&secret.CreatedAt}, nullTime{&secret.ExpiresAt}); err != nil {
 			return err
 		}
@@ -61,7 +62,7 @@ func (q *queries) Client(ctx context.Context, id string) (*Client, error) {
 			c.Secrets = append(c.Secrets, secret)
 		}
 		return nil
-	}, `SELECT c.id, c.metadata, c.epoch, c.created_at, c.updated_at, c.disabled_at, s.id, s.hash, s.created_at, s.expires_at
+	}, `SELECT c.id, c.metadata, c.epoch, (SELECT v.epoch FROM server v), c.created_at, c.updated_at, c.disabled_at, s.id, s.hash, s.created_at, s.expires_at
 		FROM client c LEFT JOIN client_secret s ON s.client_id = c.id
 		WHERE c.id = $1 AND c.deleted_at IS NULL ORDER BY s.id`, id)
 	if err == nil && c == nil {
@@ -212,6 +213,20 @@ func (tx *Tx) addSecret(ctx context.Context, clientID string, secret ClientSecre
 		return ErrConflict
 	}
 	return err
+}
+
+// RetireSecrets lets every secret of a client but one end at a time, unless it
+// ends earlier by itself.
+func (s *Store) RetireSecrets(ctx context.Context, clientID, keepID string, end, now time.Time, by By) error {
+	return wrap("retire client secrets", s.write(ctx, func(tx *Tx) error {
+		n, err := tx.exec(ctx, `
+			UPDATE client_secret SET expires_at = $3 WHERE client_id = $1 AND id <> $2 AND (expires_at IS NULL OR expires_at > $3)`,
+			clientID, keepID, end.Unix())
+		if err != nil || n == 0 {
+			return err
+		}
+		return tx.record(ctx, Event{At: now, Kind: EventSecretRetired, By: by, ClientID: clientID})
+	}))
 }
 
 // NewSecretID makes the id a secret is removed by.

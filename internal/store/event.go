@@ -44,6 +44,7 @@ const (
 	EventClientChanged = "client.changed"
 	EventClientDeleted = "client.deleted"
 	EventSecretAdded   = "client.secret_added"
+	EventSecretRetired = "client.secrets_retired"
 	EventSecretRemoved = "client.secret_removed"
 	EventKeyRotated    = "key.rotated"
 	EventKeyRemoved    = "key.removed"
