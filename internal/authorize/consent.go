@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/hufu-auth/hufu/internal/login"
 	"github.com/hufu-auth/hufu/internal/oauth"
@@ -60,7 +59,7 @@ func (e *Endpoint) usedUp(q *request) error {
 
 func (e *Endpoint) ask(w http.ResponseWriter, r *http.Request, q *request, session *store.Session, sealed string) error {
 	page := web.ConsentPage{
-		Client: q.view(), Username: session.Username, Action: e.Base + ConsentPath, Request: sealed,
+		Client: q.view(), Username: session.Username, Account: e.account(q, session), Action: e.Base + ConsentPath, Request: sealed,
 		FormToken: e.Browsers.FormToken(e.Browsers.ID(w, r)), RedirectHost: q.redirect.Host(),
 		Remember:  !q.client.Metadata.IsPublic() || q.redirect.IsClaimedHTTPS(),
 		SwitchURL: e.pageURL(login.Path, sealed), Self: e.pageURL(ConsentPath, sealed), UILocales: q.uiLocales,
@@ -92,6 +91,11 @@ func (e *Endpoint) decide(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch form.Get("decision") {
 	case "approve":
+		if !e.Browsers.CheckTag(form.Get("account"), accountText(q, session)) {
+			// Somebody else signed in since the page was shown, in another tab: the
+			// page they have not seen is theirs to answer.
+			return web.Redirect(w, e.pageURL(ConsentPath, form.Get("request")))
+		}
 	case "deny":
 		return e.refuse(w, r, q, denied())
 	default:
@@ -100,6 +104,15 @@ func (e *Endpoint) decide(w http.ResponseWriter, r *http.Request) error {
 	q.scope = e.chosen(q.scope, form.All("scope"))
 	remember := form.Get("remember") != "" && (!q.client.Metadata.IsPublic() || q.redirect.IsClaimedHTTPS())
 	return e.issue(w, r, q, session, &store.Consent{Remember: remember})
+}
+
+// account names whom the page asked, so that its answer speaks for nobody else.
+func (e *Endpoint) account(q *request, session *store.Session) string {
+	return e.Browsers.Tag(accountText(q, session))
+}
+
+func accountText(q *request, session *store.Session) string {
+	return "consent " + q.id + " " + session.UserID
 }
 
 // chosen is the scope less what is optional and was not ticked. Boxes that the
@@ -112,10 +125,4 @@ func (e *Endpoint) chosen(asked oauth.Scope, ticked []string) oauth.Scope {
 		}
 	}
 	return scope
-}
-
-// widened is what to remember: what was allowed now, beside what was before.
-func widened(before string, now oauth.Scope) string {
-	scope, _ := oauth.ParseScope(strings.TrimSpace(before + " " + now.String())) // both were checked
-	return scope.String()
 }

@@ -9,7 +9,6 @@
 package authorize
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -65,10 +64,10 @@ func (e *Endpoint) Serve(path string) web.Handler {
 			parse = oauth.ParseForm
 		}
 		form, err := parse(r)
-		if err != nil {
-			return err
+		if err != nil && (form.Get("client_id") == "" || form.Get("redirect_uri") == "") {
+			return err // whom to tell is not certain
 		}
-		q, err := e.validate(r.Context(), path, form)
+		q, err := e.validate(r.Context(), path, form, err)
 		if err != nil {
 			return e.refuse(w, r, q, err)
 		}
@@ -123,13 +122,16 @@ func (e *Endpoint) dispatch(w http.ResponseWriter, r *http.Request, q *request) 
 		return e.refuse(w, r, q, err)
 	}
 	silent := q.prompts["none"]
-	if session == nil || e.needsSignIn(r, q, session) {
+	// A hint could only be an ID token of ours, and none was ever issued: it names
+	// nobody who is signed in here.
+	foreign := silent && q.form.Get("id_token_hint") != ""
+	if session == nil || foreign || e.needsSignIn(r, q, session) {
 		if silent {
 			return e.refuse(w, r, q, oauth.Errorf(oauth.LoginRequired, "the user must sign in"))
 		}
 		return e.toPage(w, r, q, login.Path)
 	}
-	asks, err := e.needsConsent(r.Context(), q, session)
+	asks, err := e.needsConsent(r, q, session)
 	if err != nil {
 		return e.refuse(w, r, q, err)
 	}
@@ -156,8 +158,7 @@ func (e *Endpoint) toPage(w http.ResponseWriter, r *http.Request, q *request, pa
 // 3.1.2.1). A sign-in that happened for this very request satisfies it, however
 // long the rest takes.
 func (e *Endpoint) needsSignIn(r *http.Request, q *request, session *store.Session) bool {
-	fresh := e.signedInFor(r, q)
-	if fresh {
+	if e.signedInFor(r, q, session) {
 		return false
 	}
 	if q.prompts["login"] || q.prompts["select_account"] {
@@ -166,28 +167,32 @@ func (e *Endpoint) needsSignIn(r *http.Request, q *request, session *store.Sessi
 	return q.maxAge != nil && (*q.maxAge == 0 || e.Now().Sub(session.AuthTime) > time.Duration(*q.maxAge)*time.Second)
 }
 
+// clockSkew is how far the clocks of two replicas may be apart.
+const clockSkew = time.Minute
+
 // signedInFor reports whether the browser's session began after the request
-// did: it is not the one the request found.
-func (e *Endpoint) signedInFor(r *http.Request, q *request) bool {
-	return q.resumed && e.Sessions.Mark(r) != q.sessionMark
+// did: it is neither the one the request found, nor an older one whose cookie
+// was kept from it at first.
+func (e *Endpoint) signedInFor(r *http.Request, q *request, session *store.Session) bool {
+	return q.resumed && e.Sessions.Mark(r) != q.sessionMark && session.AuthTime.After(q.created.Add(-clockSkew))
 }
 
 // needsConsent says whether the user must be asked. A public client whose
 // redirect is not a claimed https one may be anybody on that device, so it is
 // asked every time (RFC 8252 Section 8.6); a trusted one only when the user has
 // seen no page at all.
-func (e *Endpoint) needsConsent(ctx context.Context, q *request, session *store.Session) (bool, error) {
+func (e *Endpoint) needsConsent(r *http.Request, q *request, session *store.Session) (bool, error) {
 	m := &q.client.Metadata
 	unproven := m.IsPublic() && !q.redirect.IsClaimedHTTPS()
 	switch {
 	case q.prompts["consent"]:
 		return true, nil
 	case m.Trusted:
-		return unproven && !q.signedIn, nil
+		return unproven && !e.signedInFor(r, q, session), nil
 	case unproven:
 		return true, nil
 	}
-	remembered, found, err := e.Store.Consent(ctx, session.UserID, q.client.ID)
+	remembered, found, err := e.Store.Consent(r.Context(), session.UserID, q.client)
 	if err != nil || !found {
 		return true, err
 	}

@@ -45,7 +45,6 @@ type request struct {
 	created     time.Time
 	sessionMark string // of the session that the request found
 	resumed     bool   // it has been sealed, so pages may have been shown
-	signedIn    bool   // somebody signed in for it
 }
 
 // begin gives a request a name of its own.
@@ -62,8 +61,9 @@ const (
 
 // validate checks an authorization request in the order of RFC 6749 Section
 // 4.1.2.1: first what decides whether the client may be told at all, then the
-// rest. The request is returned beside an error as far as it got.
-func (e *Endpoint) validate(ctx context.Context, path string, form oauth.Form) (*request, error) {
+// rest. The request is returned beside an error as far as it got. broken is what
+// was wrong with a parameter that the form was parsed without.
+func (e *Endpoint) validate(ctx context.Context, path string, form oauth.Form, broken error) (*request, error) {
 	q := &request{path: path, form: form, state: form.Get("state"), uiLocales: bound(form.Get("ui_locales"), maxHint)}
 	if err := e.findClient(ctx, q); err != nil {
 		return q, err
@@ -73,7 +73,7 @@ func (e *Endpoint) validate(ctx context.Context, path string, form oauth.Form) (
 	}
 	// From here on the client can be told. The mode comes first: errors use it.
 	for _, check := range []func() error{
-		q.checkMode, q.checkState, q.checkType, q.checkUnsupported,
+		q.checkMode, func() error { return broken }, q.checkState, q.checkType, q.checkUnsupported,
 		func() error { return q.checkAllowed(e.Forbidden) },
 		q.checkPKCE, q.checkScope, q.checkResource, q.checkPrompts, q.checkMaxAge, q.checkTexts,
 	} {
@@ -140,7 +140,7 @@ func (q *request) checkMode() error {
 	case mode == "":
 	case mode == oauth.ResponseModeQuery && carriesToken:
 		return oauth.Errorf(oauth.InvalidRequest, "response_mode query is not allowed for a response that carries a token")
-	case mode == oauth.ResponseModeFormPost && !strings.HasPrefix(q.redirect.String(), "http"):
+	case mode == oauth.ResponseModeFormPost && !q.redirect.IsWeb():
 		return oauth.Errorf(oauth.InvalidRequest, "response_mode form_post needs a redirect_uri that is http or https")
 	case mode == oauth.ResponseModeQuery, mode == oauth.ResponseModeFragment, mode == oauth.ResponseModeFormPost:
 		q.mode = mode
@@ -242,10 +242,11 @@ func (q *request) checkMaxAge() error {
 	if text == "" {
 		return nil
 	}
-	seconds, err := strconv.ParseInt(text, 10, 32)
-	if err != nil || seconds < 0 || text[0] == '+' {
+	number, err := strconv.ParseUint(text, 10, 31) // takes no sign
+	if err != nil {
 		return oauth.Errorf(oauth.InvalidRequest, "max_age must be a number of seconds")
 	}
+	seconds := int64(number)
 	q.maxAge = &seconds
 	return nil
 }

@@ -20,13 +20,6 @@ const maxImplicitLifetime = 10 * time.Minute
 // durable before the answer leaves, and tokens are signed after that.
 func (e *Endpoint) issue(w http.ResponseWriter, r *http.Request, q *request, session *store.Session, consent *store.Consent) error {
 	event := web.EventOf(r.Context())
-	if consent != nil {
-		before, _, err := e.Store.Consent(r.Context(), session.UserID, q.client.ID)
-		if err != nil {
-			return e.refuse(w, r, q, err)
-		}
-		consent.Scope = widened(before, q.scope)
-	}
 	g, code := e.grant(q, session)
 	by := store.By{Actor: session.UserID, Address: event.Address, RequestID: event.RequestID}
 	err := e.Store.CreateGrant(r.Context(), g, consent, by)
@@ -70,10 +63,7 @@ func (e *Endpoint) grant(q *request, session *store.Session) (g *store.Grant, co
 	}
 	if q.resumed {
 		// The row remembers the sealed request for as long as that could come back.
-		g.RequestID = q.id
-		if end := q.created.Add(e.RequestLifetime); end.After(g.ExpiresAt) {
-			g.ExpiresAt = end
-		}
+		g.RequestID, g.KeepUntil = q.id, q.created.Add(e.RequestLifetime)
 	}
 	return g, code
 }

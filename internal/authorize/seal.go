@@ -1,11 +1,12 @@
 package authorize
 
 import (
-	"encoding/json"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/hufu-auth/hufu/internal/issuer"
@@ -16,12 +17,56 @@ import (
 // A sealedRequest is a request on its way through our pages, in the URL. It
 // costs the server nothing until somebody has signed in, and any replica opens it.
 type sealedRequest struct {
-	ID          string              `json:"i,omitempty"` // "" for a POST that goes on by GET
-	Created     int64               `json:"t"`           // Unix seconds
-	Browser     string              `json:"b,omitempty"` // mark of the browser it was begun in
-	SessionMark string              `json:"s,omitempty"`
-	Path        string              `json:"p"`
-	Form        map[string][]string `json:"f"`
+	id          string // "" for a POST that goes on by GET
+	created     time.Time
+	browser     string // mark of the browser it was begun in
+	sessionMark string
+	path        string
+	form        map[string][]string
+}
+
+// encode writes the texts one behind the other, each with its length in front.
+// An escaping format would make a state of quotes twice as long, and so refuse
+// what is allowed.
+func (s *sealedRequest) encode() []byte {
+	texts := []string{s.id, strconv.FormatInt(s.created.Unix(), 10), s.browser, s.sessionMark, s.path}
+	for _, name := range carried {
+		for _, value := range s.form[name] {
+			texts = append(texts, name, value)
+		}
+	}
+	var b []byte
+	for _, text := range texts {
+		b = binary.AppendUvarint(b, uint64(len(text)))
+		b = append(b, text...)
+	}
+	return b
+}
+
+// decode reads what encode wrote. The seal proves that it did, so anything else
+// is a release that wrote another format.
+func (s *sealedRequest) decode(b []byte) error {
+	var texts []string
+	for len(b) > 0 {
+		size, n := binary.Uvarint(b)
+		if n <= 0 || size > uint64(len(b)-n) {
+			return errors.New("authorize: sealed request of another format")
+		}
+		texts = append(texts, string(b[n:n+int(size)])) //nolint:gosec // bounded by the line before
+		b = b[n+int(size):]                             //nolint:gosec // bounded as well
+	}
+	if len(texts) < 5 || len(texts)%2 == 0 {
+		return errors.New("authorize: sealed request of another format")
+	}
+	created, err := strconv.ParseInt(texts[1], 10, 64)
+	if err != nil {
+		return fmt.Errorf("authorize: sealed request: %w", err)
+	}
+	*s = sealedRequest{id: texts[0], created: time.Unix(created, 0), browser: texts[2], sessionMark: texts[3], path: texts[4], form: map[string][]string{}}
+	for i := 5; i < len(texts); i += 2 {
+		s.form[texts[i]] = append(s.form[texts[i]], texts[i+1])
+	}
+	return nil
 }
 
 // maxSealed is how long a sealed request may be, in bytes of URL.
@@ -31,26 +76,20 @@ const maxSealed = 6 << 10
 // do not travel.
 var carried = []string{
 	"response_type", "client_id", "redirect_uri", "scope", "state", "response_mode", "nonce", "prompt", "max_age",
-	"login_hint", "ui_locales", "code_challenge", "code_challenge_method", "resource", "acr_values",
+	"login_hint", "ui_locales", "code_challenge", "code_challenge_method", "resource", "acr_values", "id_token_hint",
 }
 
 // seal makes the text that carries a request. browser is "" for one that may go
 // on in whatever browser brings it.
 func (e *Endpoint) seal(q *request, browser string) (string, error) {
-	s := sealedRequest{ID: q.id, Created: q.created.Unix(), Browser: browser, SessionMark: q.sessionMark, Path: q.path, Form: map[string][]string{}}
+	s := sealedRequest{id: q.id, created: q.created, browser: browser, sessionMark: q.sessionMark, path: q.path, form: map[string][]string{}}
 	if q.id == "" {
-		s.Created = e.Now().Unix()
+		s.created = e.Now()
 	}
 	for _, name := range carried {
-		if values := q.form.All(name); len(values) > 0 {
-			s.Form[name] = values
-		}
+		s.form[name] = q.form.All(name)
 	}
-	plain, err := json.Marshal(s)
-	if err != nil {
-		return "", fmt.Errorf("authorize: seal request: %w", err)
-	}
-	sealed, err := e.Issuer.Ring.Seal(issuer.PurposeRequest, plain)
+	sealed, err := e.Issuer.Ring.Seal(issuer.PurposeRequest, s.encode())
 	if err == nil && len(sealed) > maxSealed {
 		return "", oauth.Errorf(oauth.InvalidRequest, "the request is too long")
 	}
@@ -58,35 +97,35 @@ func (e *Endpoint) seal(q *request, browser string) (string, error) {
 }
 
 // open reads a sealed request and checks it again: what was right when it was
-// sealed may have changed. A genuine one that is too old begins anew.
+// sealed may have changed. A genuine one that is too old begins anew, and so does
+// one from before the clock was set back.
 func (e *Endpoint) open(r *http.Request, sealed string) (*request, error) {
 	plain, err := e.Issuer.Ring.Open(issuer.PurposeRequest, sealed)
 	if err != nil {
 		return nil, web.Explain(web.ReasonExpired, oauth.Refuse(oauth.InvalidRequest, "the request in the address is not ours", err))
 	}
 	var s sealedRequest
-	if err := json.Unmarshal(plain, &s); err != nil {
-		return nil, fmt.Errorf("authorize: open request: %w", err)
+	if err := s.decode(plain); err != nil {
+		return nil, web.Explain(web.ReasonExpired, oauth.Refuse(oauth.InvalidRequest, "the request in the address cannot be read", err))
 	}
-	q, err := e.validate(r.Context(), s.Path, oauth.NewForm(s.Form))
+	q, err := e.validate(r.Context(), s.path, oauth.NewForm(s.form), nil)
 	if err != nil && q.redirect.String() == "" {
 		return nil, err // client or redirect are gone: nobody may be told
 	}
 	q.err = err
-	if !time.Unix(s.Created, 0).Add(e.RequestLifetime).After(e.Now()) {
+	if now := e.Now(); !s.created.Add(e.RequestLifetime).After(now) || s.created.After(now.Add(clockSkew)) {
 		return nil, &web.SeeOther{URL: e.restartURL(q)}
 	}
-	if s.Browser == "" {
+	if s.browser == "" {
 		q.begin(e.Now())
 		q.sessionMark = e.Sessions.Mark(r)
 		return q, nil
 	}
-	if s.Browser != e.Browsers.Mark(r) {
+	if s.browser != e.Browsers.Mark(r) {
 		return nil, &web.PageError{Reason: web.ReasonOtherBrowser, RestartURL: e.restartURL(q),
 			Err: oauth.Refuse(oauth.InvalidRequest, "the request was begun in another browser", errors.New("browser cookie missing or another"))}
 	}
-	q.id, q.created, q.sessionMark, q.resumed = s.ID, time.Unix(s.Created, 0), s.SessionMark, true
-	q.signedIn = e.signedInFor(r, q)
+	q.id, q.created, q.sessionMark, q.resumed = s.id, s.created, s.sessionMark, true
 	return q, nil
 }
 

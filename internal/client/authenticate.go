@@ -57,8 +57,7 @@ func (g *Registry) Authenticate(ctx context.Context, r *http.Request, form oauth
 	}
 	c, err := g.Store.Client(ctx, p.clientID)
 	if errors.Is(err, store.ErrNotFound) {
-		g.CheckSecret("", p.secret) // a known id would have cost as much
-		return nil, g.wrong(ctx, "", errors.New("no client has this id"))
+		return nil, g.unknown(ctx, p)
 	}
 	if err != nil {
 		return nil, err
@@ -78,6 +77,7 @@ func (g *Registry) check(ctx context.Context, c *store.Client, p proof) error {
 		return g.wrong(ctx, c.ID, errors.New("a public client sent a secret"))
 	case method == oauth.AuthMethodNone:
 	case p.secret == "":
+		g.CheckSecret("", p.secret)
 		return invalidClient(errors.New("the client did not send its secret"))
 	case !g.hasSecret(c, p.secret):
 		return g.wrong(ctx, c.ID, errors.New("the secret is wrong"))
@@ -88,6 +88,17 @@ func (g *Registry) check(ctx context.Context, c *store.Client, p proof) error {
 		return invalidClient(errors.New("the client is disabled"))
 	}
 	return nil
+}
+
+// unknown refuses an id that no client has, at the cost of one that a client has:
+// a secret is checked and counted, and to send none is no guess.
+func (g *Registry) unknown(ctx context.Context, p proof) error {
+	cause := errors.New("no client has this id")
+	g.CheckSecret("", p.secret)
+	if p.secret == "" {
+		return invalidClient(cause)
+	}
+	return g.wrong(ctx, "", cause)
 }
 
 // hasSecret tries every secret, whichever matches, so that time tells nothing.

@@ -13,6 +13,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -176,6 +177,8 @@ func (g *Ring) Refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// A newer release that works on the same database may have others.
+	all = slices.DeleteFunc(all, func(k store.Key) bool { return !slices.Contains(Purposes(), k.Purpose) })
 	before := g.keys.Load()
 	next := &snapshot{all: all, opened: make(map[string]*key, len(all))}
 	for _, stored := range all {

@@ -25,7 +25,7 @@ func (i *Issuer) GrantToken(g *store.Grant, m *oauth.ClientMetadata, scope oauth
 func (i *Issuer) ClientToken(c *store.Client, scope oauth.Scope, resource []string, lifetime time.Duration) (string, error) {
 	t := &AccessToken{
 		Subject: c.ID, ClientID: c.ID, Scope: scope.String(), Audience: audience(resource, &c.Metadata),
-		Epochs: []int64{c.Epoch, i.Ring.ServerEpoch()},
+		Epochs: []int64{c.Epoch, c.ServerEpoch},
 	}
 	return i.AccessToken(t, i.form(&c.Metadata, lifetime))
 }

@@ -2,6 +2,7 @@ package jose
 
 import (
 	"crypto"
+	"encoding/base64"
 	"errors"
 	"strings"
 
@@ -26,7 +27,7 @@ type Key struct {
 // header's kid; the key fixes the algorithm, so the header cannot choose one.
 // Claims are the caller's to check.
 func Verify(token, typ string, find func(keyID string) (Key, bool)) ([]byte, error) {
-	if len(token) > maxToken || strings.Count(token, ".") != 2 {
+	if len(token) > maxToken || strings.Count(token, ".") != 2 || !isCanonical(token) {
 		return nil, invalid("not a compact JWS of bearable size")
 	}
 	jws, err := josev4.ParseSignedCompact(token, []josev4.SignatureAlgorithm{ES256, RS256})
@@ -40,6 +41,8 @@ func Verify(token, typ string, find func(keyID string) (Key, bool)) ([]byte, err
 		return nil, invalid("no key of that kid")
 	case header.Algorithm != key.Algorithm:
 		return nil, invalid("alg is not the key's")
+	case header.ExtraHeaders["crit"] != nil:
+		return nil, invalid("crit names an extension, and none is understood here")
 	}
 	if got, _ := header.ExtraHeaders[josev4.HeaderType].(string); !sameType(got, typ) {
 		return nil, invalid("typ is not " + typ)
@@ -50,6 +53,20 @@ func Verify(token, typ string, find func(keyID string) (Key, bool)) ([]byte, err
 	}
 	return payload, nil
 }
+
+// isCanonical reports whether every part is base64url in its one right spelling.
+// The library forgives line breaks and stray bits at the end, which would give
+// one token many texts.
+func isCanonical(token string) bool {
+	for part := range strings.SplitSeq(token, ".") {
+		if _, err := strict.DecodeString(part); err != nil || strings.ContainsAny(part, "\r\n") {
+			return false
+		}
+	}
+	return true
+}
+
+var strict = base64.RawURLEncoding.Strict()
 
 // sameType compares media types as RFC 7515 Section 4.1.9 has it: without case,
 // and with "application/" left out or not.

@@ -3,6 +3,7 @@ package login
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/hufu-auth/hufu/internal/store"
@@ -16,6 +17,8 @@ type Authenticator struct {
 	Now    func() time.Time
 	// Sleep waits, or returns early with the context's error.
 	Sleep func(ctx context.Context, wait time.Duration) error
+
+	lanes lanes
 }
 
 // ErrWrong is the one refusal of a name and password: no such user, a wrong
@@ -59,27 +62,47 @@ func (a *Authenticator) Check(ctx context.Context, try Attempt) (*store.User, er
 	if len(try.Password) > MaxPassword {
 		try.Password = ""
 	}
-	counted, err := a.count(ctx, key, try.Device)
+	first := firstBucket(ctx, key, try.Device)
+	leave, err := a.enter(ctx, first.name, laneWidth)
 	if err != nil {
 		return nil, err
 	}
+	defer leave()
+	counted, crowded, err := a.count(ctx, key, first)
+	if err != nil {
+		return nil, err
+	}
+	if crowded != "" {
+		pass, err := a.slowDown(ctx, crowded)
+		if err != nil {
+			return nil, errors.Join(err, a.forgive(ctx, counted))
+		}
+		defer pass()
+	}
+	user, err := a.judge(ctx, key, try.Password)
+	if !errors.Is(err, ErrWrong) {
+		err = errors.Join(err, a.forgive(ctx, counted)) // right, or never judged
+	}
+	return user, err
+}
+
+// judge compares the password of a name.
+func (a *Authenticator) judge(ctx context.Context, key, password string) (*store.User, error) {
 	user, hash, err := a.find(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	match, stale, err := a.Hasher.Check(ctx, hash, try.Password)
+	match, stale, err := a.Hasher.Check(ctx, hash, password)
 	if err != nil {
-		return nil, errors.Join(err, a.forgive(ctx, counted))
+		return nil, err
 	}
 	if !match || !user.DisabledAt.IsZero() {
 		return nil, ErrWrong
 	}
 	if stale {
-		if err := a.rehash(ctx, user, try.Password); err != nil {
-			return nil, err
-		}
+		return user, a.rehash(ctx, user, password)
 	}
-	return user, a.forgive(ctx, counted)
+	return user, nil
 }
 
 // find reads the user; a hash of "" stands for nobody.
@@ -100,45 +123,74 @@ type bucket struct {
 	limit store.Limit
 }
 
-// count notes the attempt before it is made. A known device has a budget of its
-// own; everybody else shares the account's in their network, which refuses, and
-// two large ones, which only slow down.
-func (a *Authenticator) count(ctx context.Context, key, device string) ([]bucket, error) {
-	address := web.EventOf(ctx).Address
+// firstBucket is the one that refuses when it is full: a known device has a
+// budget of its own, everybody else shares the account's in their network.
+func firstBucket(ctx context.Context, key, device string) bucket {
 	if device != "" {
-		return a.refuseOver(ctx, bucket{store.Bucket("login device", key, device), perDevice})
+		return bucket{store.Bucket("login device", key, device), perDevice}
 	}
-	counted, err := a.refuseOver(ctx, bucket{store.Bucket("login", key, web.Network(address)), perAccount})
+	return bucket{store.Bucket("login", key, web.Network(web.EventOf(ctx).Address)), perAccount}
+}
+
+// enter waits for a place in a lane.
+func (a *Authenticator) enter(ctx context.Context, name string, width int) (leave func(), err error) {
+	leave, err = a.lanes.enter(ctx, name, width)
+	if errors.Is(err, errLaneFull) {
+		return nil, web.TooManyRequests(delay, err)
+	}
 	if err != nil {
-		return nil, err
+		return nil, web.Busy(delay, err)
 	}
-	slow := false
+	return leave, nil
+}
+
+// slowDown holds an attempt up whose account or address is under attack, and
+// then judges those of one address or account one at a time: however many an
+// attacker sends, the others keep their share of the slots.
+func (a *Authenticator) slowDown(ctx context.Context, crowded string) (leave func(), err error) {
+	if err := a.Sleep(ctx, delay); err != nil {
+		return nil, web.Busy(delay, err)
+	}
+	return a.enter(ctx, "slow "+crowded, 1)
+}
+
+// count notes the attempt before it is made. Behind the bucket that refuses
+// stand two large ones that only slow strangers down; crowded names the one that
+// was full.
+func (a *Authenticator) count(ctx context.Context, key string, first bucket) (counted []bucket, crowded string, err error) {
+	wait, err := a.Store.Attempt(ctx, first.name, first.limit, a.Now())
+	switch {
+	case err != nil:
+		return nil, "", err
+	case wait > 0:
+		return nil, "", web.TooManyRequests(wait, errors.New("too many attempts to sign in to one account"))
+	}
+	counted = []bucket{first}
+	if first.limit == perDevice {
+		return counted, "", nil
+	}
+	address := source(web.EventOf(ctx).Address)
 	for _, b := range []bucket{{store.Bucket("login account", key), everywhere}, {store.Bucket("login address", address), perAddress}} {
 		wait, err := a.Store.Attempt(ctx, b.name, b.limit, a.Now())
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		if wait > 0 {
-			slow = true
+			crowded = b.name
 			continue
 		}
 		counted = append(counted, b)
 	}
-	if slow {
-		return counted, a.Sleep(ctx, delay)
-	}
-	return counted, nil
+	return counted, crowded, nil
 }
 
-func (a *Authenticator) refuseOver(ctx context.Context, b bucket) ([]bucket, error) {
-	wait, err := a.Store.Attempt(ctx, b.name, b.limit, a.Now())
-	if err != nil {
-		return nil, err
+// source is what an address is counted by: an IPv4 address by itself, an IPv6
+// one by its /64, all of which one machine has for the taking.
+func source(address string) string {
+	if strings.Contains(address, ":") {
+		return web.Network(address)
 	}
-	if wait > 0 {
-		return nil, web.TooManyRequests(wait, errors.New("too many attempts to sign in to one account"))
-	}
-	return []bucket{b}, nil
+	return address
 }
 
 // forgive takes an attempt back that was right, or that was never judged.

@@ -51,6 +51,9 @@ func ParseForms(r *http.Request, boxes ...string) (Form, error) {
 
 // ParseQuery reads the parameters of a GET from the request URI, by the same
 // rules as ParseForm.
+//
+// Both return what was sound beside the refusal of a parameter, because the
+// authorization endpoint tells the client about it, RFC 6749 Section 4.1.2.1.
 func ParseQuery(r *http.Request) (Form, error) {
 	return parse(r.URL.RawQuery)
 }
@@ -62,21 +65,49 @@ func NewForm(values map[string][]string) Form {
 }
 
 func parse(encoded string, boxes ...string) (Form, error) {
-	values, err := url.ParseQuery(encoded)
-	if err != nil {
-		return Form{}, Refuse(InvalidRequest, "the parameters are not well-formed", errors.New("form encoding is broken"))
-	}
+	values, refused := split(encoded)
 	for name, all := range values {
-		if len(all) > 1 && !repeatable[name] && !slices.Contains(boxes, name) {
-			return Form{}, Refuse(InvalidRequest, "a parameter must not be sent more than once", fmt.Errorf("parameter %.40q sent %d times", name, len(all)))
-		}
-		for _, v := range append(all, name) {
-			if !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
-				return Form{}, Refuse(InvalidRequest, "parameters must be valid UTF-8 without NUL", fmt.Errorf("parameter %.40q", name))
-			}
+		if err := checkParameter(name, all, boxes); err != nil {
+			delete(values, name)
+			refused = err
 		}
 	}
-	return Form{values: values}, nil
+	return Form{values: values}, refused
+}
+
+// split decodes the pairs of a form. A semicolon is a character like any other,
+// as the form encoding of today has it, and a pair that cannot be decoded is
+// refused alone.
+func split(encoded string) (values map[string][]string, refused error) {
+	values = map[string][]string{}
+	for pair := range strings.SplitSeq(encoded, "&") {
+		if pair == "" {
+			continue
+		}
+		first, second, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(first)
+		if err == nil {
+			second, err = url.QueryUnescape(second)
+		}
+		if err != nil {
+			refused = Refuse(InvalidRequest, "the parameters are not well-formed", errors.New("form encoding is broken"))
+			continue
+		}
+		values[name] = append(values[name], second)
+	}
+	return values, refused
+}
+
+func checkParameter(name string, all, boxes []string) error {
+	if len(all) > 1 && !repeatable[name] && !slices.Contains(boxes, name) {
+		return Refuse(InvalidRequest, "a parameter must not be sent more than once", fmt.Errorf("parameter %.40q sent %d times", name, len(all)))
+	}
+	for _, v := range append(all, name) {
+		if !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
+			return Refuse(InvalidRequest, "parameters must be valid UTF-8 without NUL", fmt.Errorf("parameter %.40q", name))
+		}
+	}
+	return nil
 }
 
 // Get returns the value of a parameter; "" when it was left out or sent empty,
@@ -88,11 +119,13 @@ func (f Form) Get(name string) string {
 	return ""
 }
 
-// All returns every non-empty value of a parameter that may repeat.
+// All returns the non-empty values of a parameter that may repeat, each once.
 func (f Form) All(name string) []string {
 	var all []string
+	seen := map[string]bool{"": true}
 	for _, v := range f.values[name] {
-		if v != "" {
+		if !seen[v] {
+			seen[v] = true
 			all = append(all, v)
 		}
 	}

@@ -1,6 +1,8 @@
 package oauth
 
 import (
+	"fmt"
+	"math"
 	"net/url"
 	"slices"
 	"strings"
@@ -106,7 +108,9 @@ func (m *ClientMetadata) CheckResources(resources []string) error {
 
 type scopeError string
 
-func (e scopeError) Error() string { return "scope " + string(e) + " is not registered for the client" }
+func (e scopeError) Error() string {
+	return fmt.Sprintf("scope %.80q is not registered for the client", string(e))
+}
 
 // legacyGrants are warned about when a client is registered for them, RFC 9700
 // Sections 2.1.2 and 2.4.
@@ -212,24 +216,25 @@ func (m *ClientMetadata) checkRedirects() error {
 
 func (m *ClientMetadata) checkText() error {
 	for name, text := range map[string]string{"client_name": m.ClientName, "software_id": m.SoftwareID, "software_version": m.SoftwareVersion} {
-		if !isText(text) {
+		if !isText(text, maxText) {
 			return metadataError("%s must be at most %d bytes of text without control characters", name, maxText)
 		}
 	}
-	if len(m.Contacts) > maxValues || slices.ContainsFunc(m.Contacts, func(c string) bool { return !isText(c) }) {
+	if len(m.Contacts) > maxValues || slices.ContainsFunc(m.Contacts, func(c string) bool { return !isText(c, maxText) }) {
 		return metadataError("contacts must be at most %d short texts", maxValues)
 	}
 	for name, uri := range map[string]string{"client_uri": m.ClientURI, "logo_uri": m.LogoURI, "policy_uri": m.PolicyURI, "tos_uri": m.TermsOfServiceURI} {
 		u, err := url.Parse(uri)
-		if uri != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || len(uri) > maxURI || !isText(uri[:min(len(uri), maxText)])) {
+		if uri != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || !isText(uri, maxURI)) {
 			return metadataError("%s must be an https URL", name)
 		}
 	}
 	return nil
 }
 
-func isText(s string) bool {
-	return len(s) <= maxText && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+// isText reports whether a text of so many bytes at most can be shown in a line.
+func isText(s string, max int) bool {
+	return len(s) <= max && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 func (m *ClientMetadata) checkScopes() error {
@@ -256,7 +261,7 @@ func (m *ClientMetadata) checkTokens() error {
 		return metadataError("a public client cannot introspect")
 	case len(m.Resources) > maxValues:
 		return metadataError("at most %d resources can be registered", maxValues)
-	case len(m.DefaultAudience) > maxURI || !isText(m.DefaultAudience[:min(len(m.DefaultAudience), maxText)]):
+	case !isText(m.DefaultAudience, maxURI):
 		return metadataError("default_audience must be a short text")
 	}
 	for _, r := range m.Resources {
@@ -270,8 +275,8 @@ func (m *ClientMetadata) checkTokens() error {
 func (m *ClientMetadata) checkLifetimes() error {
 	const year = 366 * 24 * 3600
 	switch {
-	case m.DefaultMaxAge != nil && *m.DefaultMaxAge < 0:
-		return metadataError("default_max_age must not be negative")
+	case m.DefaultMaxAge != nil && (*m.DefaultMaxAge < 0 || *m.DefaultMaxAge > math.MaxInt32):
+		return metadataError("default_max_age must be 0 to %d seconds", math.MaxInt32)
 	case m.RefreshGrace != nil && (*m.RefreshGrace < 0 || *m.RefreshGrace > 300):
 		return metadataError("refresh_token_grace must be 0 to 300 seconds")
 	case m.AccessTokenLifetime != 0 && (m.AccessTokenLifetime < 60 || m.AccessTokenLifetime > 3600):

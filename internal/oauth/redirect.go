@@ -156,6 +156,12 @@ func IsLoopback(host string) bool {
 // system gives to its owner's application alone (RFC 8252 Sections 7.2, 8.6).
 func (r Redirect) IsClaimedHTTPS() bool { return strings.HasPrefix(r.uri, "https://") }
 
+// IsWeb reports whether a redirect URI is http or https, which a form can be
+// posted to.
+func (r Redirect) IsWeb() bool {
+	return strings.HasPrefix(r.uri, "https://") || strings.HasPrefix(r.uri, "http://")
+}
+
 // Host names the place a redirect leads to, for people: the host, or the
 // scheme of a private-use one.
 func (r Redirect) Host() string {
@@ -178,10 +184,11 @@ type Param struct {
 // WithQuery appends the response parameters to the query of the redirect URI
 // and keeps the query it was registered with, RFC 6749 Section 4.1.2.
 func (r Redirect) WithQuery(params []Param) string {
+	_, query, found := strings.Cut(r.uri, "?")
 	switch {
-	case !strings.Contains(r.uri, "?"):
+	case !found:
 		return r.uri + "?" + encode(params)
-	case strings.HasSuffix(r.uri, "?"), strings.HasSuffix(r.uri, "&"):
+	case query == "", strings.HasSuffix(query, "&"):
 		return r.uri + encode(params)
 	}
 	return r.uri + "&" + encode(params)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/hufu-auth/hufu/internal/store"
@@ -15,30 +16,28 @@ const (
 )
 
 // run does what must be done by itself, until the server closes: follow the key
-// ring, rotate aged keys, remove expired rows.
+// ring, remove expired rows, rotate aged keys. None waits for another.
 func (s *Server) run(ctx context.Context) {
 	defer close(s.jobsEnd)
-	refresh, expire, rotate := time.NewTicker(refreshEvery), time.NewTicker(expireEvery), time.NewTicker(rotateEvery)
-	defer refresh.Stop()
-	defer expire.Stop()
-	defer rotate.Stop()
-	for {
-		var err error
-		var job string
-		select {
-		case <-ctx.Done():
-			return
-		case <-refresh.C:
-			job, err = "read key ring", s.Ring.Refresh(ctx)
-		case <-expire.C:
-			job, err = "delete expired rows", s.expire(ctx)
-		case <-rotate.C:
-			job, err = "rotate keys", s.rotate(ctx)
-		}
-		if err != nil && ctx.Err() == nil {
-			s.log.Error("job failed", "job", job, "cause", err)
-		}
+	var jobs sync.WaitGroup
+	for _, job := range []struct {
+		name  string
+		every time.Duration
+		do    func(ctx context.Context) error
+	}{
+		{"read key ring", refreshEvery, s.Ring.Refresh},
+		{"delete expired rows", expireEvery, s.expire},
+		{"rotate keys", rotateEvery, s.rotate},
+	} {
+		jobs.Go(func() {
+			for sleep(ctx, job.every) == nil {
+				if err := job.do(ctx); err != nil && ctx.Err() == nil {
+					s.log.Error("job failed", "job", job.name, "cause", err)
+				}
+			}
+		})
 	}
+	jobs.Wait()
 }
 
 // expire removes expired rows in small batches, and breathes between them, so

@@ -23,6 +23,9 @@ const (
 	idleTimeout   = 2 * time.Minute
 )
 
+// headerSlop is what net/http reads beyond its limit on headers, in bytes.
+const headerSlop = 4096
+
 // Listen opens the address that the configuration names, with TLS when it has a
 // certificate.
 func Listen(ctx context.Context, c *config.Config) (net.Listener, error) {
@@ -52,7 +55,7 @@ func Listen(ctx context.Context, c *config.Config) (net.Listener, error) {
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	h := &http.Server{
 		Handler: s.handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: web.MaxHeader, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		MaxHeaderBytes: web.MaxHeader - headerSlop, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- h.Serve(l) }()

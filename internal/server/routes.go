@@ -12,8 +12,8 @@ import (
 )
 
 // requestTimeout ends a request's context; nothing that it waits for may hold it
-// longer.
-const requestTimeout = 20 * time.Second
+// longer, and it ends before a stopping server loses patience.
+const requestTimeout = 12 * time.Second
 
 // routes mounts every address. Each stands once, and its methods beside it.
 func (s *Server) routes(o Options) (http.Handler, error) {
@@ -33,9 +33,9 @@ func (s *Server) routes(o Options) (http.Handler, error) {
 	api := func(path, methods string, h web.Handler) { mux.Handle(base+path, edge.API(web.Only(methods, h))) }
 
 	for _, path := range []string{authorize.Path, authorize.CodePath, authorize.ImplicitPath} {
-		page(path, "GET, HEAD, POST", authorization.Serve(path))
+		page(path, "GET, POST", authorization.Serve(path)) // no HEAD: an answer may make a code
 	}
-	page(authorize.ResumePath, "GET, HEAD", authorization.Resume)
+	page(authorize.ResumePath, "GET", authorization.Resume)
 	page(authorize.ConsentPath, "GET, HEAD, POST", authorization.Consent)
 	page(login.Path, "GET, HEAD, POST", signIn.Serve)
 	page(openid.EndSessionPath, "GET, HEAD, POST", logout.EndSession)

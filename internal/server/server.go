@@ -198,7 +198,7 @@ func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, 
 // Browsers tells browsers apart and checks where their forms come from.
 func (s *Server) Browsers() *web.Browsers {
 	cookies := web.Cookies{Secure: s.config.Secure(), Base: s.config.BasePath()}
-	return &web.Browsers{Cookies: cookies, Tag: s.formTag, Origin: s.originCheck()}
+	return &web.Browsers{Cookies: cookies, Tag: s.formTag, CheckTag: s.checkFormTag, Origin: s.originCheck()}
 }
 
 // formTag is the keyed hash behind form tokens. The key is there since the ring
@@ -210,6 +210,10 @@ func (s *Server) formTag(text string) string {
 		return ""
 	}
 	return tag
+}
+
+func (s *Server) checkFormTag(tag, text string) bool {
+	return s.Ring.CheckTag(issuer.PurposeForm, tag, text)
 }
 
 // originCheck knows the issuer's origin, so that a proxy that rewrites Host does

@@ -27,17 +27,26 @@ func Bucket(parts ...string) string {
 // Attempt counts one attempt against a bucket before it is made. The statement
 // decides, so parallel attempts never exceed the limit on any number of
 // replicas. When the bucket is full, wait is how long until it takes one more.
+// A bucket that is fuller than it can be was filled before the clock was set
+// back; it is cut to a wait of two intervals, lest it lock anybody out for long.
 func (s *Store) Attempt(ctx context.Context, bucket string, limit Limit, now time.Time) (wait time.Duration, err error) {
 	at, interval := now.UnixMilli(), limit.Interval.Milliseconds()
 	allowance := at + int64(limit.Burst-1)*interval
+	most := allowance + 2*interval
 	err = s.write(ctx, func(tx *Tx) error {
 		var full int64
 		err := tx.row(ctx, `
 			INSERT INTO attempt (bucket, full_at) VALUES ($1, $2 + $3)
-			ON CONFLICT (bucket) DO UPDATE SET full_at = $3 + CASE WHEN attempt.full_at > $2 THEN attempt.full_at ELSE $2 END
-			WHERE attempt.full_at <= $4
-			RETURNING full_at`, bucket, at, interval, allowance).Scan(&full)
-		if !errors.Is(err, sql.ErrNoRows) {
+			ON CONFLICT (bucket) DO UPDATE SET full_at = CASE
+				WHEN attempt.full_at > $5 THEN $5
+				WHEN attempt.full_at > $2 THEN attempt.full_at + $3
+				ELSE $2 + $3 END
+			WHERE attempt.full_at <= $4 OR attempt.full_at > $5
+			RETURNING full_at`, bucket, at, interval, allowance, most).Scan(&full)
+		if err == nil && full < most {
+			return nil // counted
+		}
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
 		if err := tx.row(ctx, `SELECT full_at FROM attempt WHERE bucket = $1`, bucket).Scan(&full); err != nil {

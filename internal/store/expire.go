@@ -9,23 +9,36 @@ import (
 // would show in how long a refresh takes.
 const expireBatch = 20
 
+// afterwards is how long what keeps something dead is remembered beyond its end,
+// lest a clock that went ahead and came back revive it.
+const afterwards = 24 * time.Hour
+
 // DeleteExpired removes one small batch of rows that can no longer be used, and
-// reports whether there may be more.
+// reports whether there may be more. It writes only where there is something to
+// remove.
 func (s *Store) DeleteExpired(ctx context.Context, now time.Time) (more bool, err error) {
-	for _, table := range []struct {
-		text string
-		at   int64
+	for _, t := range []struct {
+		table, key, column string
+		at                 int64
 	}{
-		{`DELETE FROM oauth_grant WHERE id IN (SELECT id FROM oauth_grant WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`, now.Unix()},
-		{`DELETE FROM browser_session WHERE id_hash IN (SELECT id_hash FROM browser_session WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`, now.Unix()},
-		{`DELETE FROM revoked_token WHERE jti IN (SELECT jti FROM revoked_token WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`, now.Unix()},
-		{`DELETE FROM attempt WHERE bucket IN (SELECT bucket FROM attempt WHERE full_at <= $1 ORDER BY full_at LIMIT $2)`, now.UnixMilli()},
-		{`DELETE FROM key_ring WHERE id IN (SELECT id FROM key_ring WHERE expires_at <= $1 LIMIT $2)`, now.Unix()},
-		{`DELETE FROM client_secret WHERE id IN (SELECT id FROM client_secret WHERE expires_at <= $1 LIMIT $2)`, now.Unix()},
+		{"oauth_grant", "id", "keep_until", now.Unix()},
+		{"browser_session", "id_hash", "expires_at", now.Unix()},
+		{"revoked_token", "jti", "expires_at", now.Add(-afterwards).Unix()},
+		{"attempt", "bucket", "full_at", now.UnixMilli()},
+		{"key_ring", "id", "expires_at", now.Add(-afterwards).Unix()},
+		{"client_secret", "id", "expires_at", now.Unix()},
 	} {
+		find := `SELECT ` + t.key + ` FROM ` + t.table + ` WHERE ` + t.column + ` <= $1 ORDER BY ` + t.column + ` LIMIT $2`
+		var expired bool
+		if err := s.row(ctx, `SELECT EXISTS (`+find+`)`, t.at, 1).Scan(&expired); err != nil {
+			return false, wrap("look for expired", err)
+		}
+		if !expired {
+			continue
+		}
 		var n int64
 		if err := s.write(ctx, func(tx *Tx) (err error) {
-			n, err = tx.exec(ctx, table.text, table.at, expireBatch)
+			n, err = tx.exec(ctx, `DELETE FROM `+t.table+` WHERE `+t.key+` IN (`+find+`)`, t.at, expireBatch)
 			return err
 		}); err != nil {
 			return false, wrap("delete expired", err)

@@ -39,7 +39,8 @@ type Grant struct {
 	RevokedAt       time.Time // zero while in force
 	RevokeReason    string
 	CreatedAt       time.Time
-	ExpiresAt       time.Time
+	ExpiresAt       time.Time // after this nothing of it can be used
+	KeepUntil       time.Time // the row is kept as long at least; zero means until ExpiresAt
 }
 
 const grantColumns = `id, grant_type, client_id, user_id, session_id, scope, resource, code_expires_at, challenge, wrong_verifiers,
@@ -67,10 +68,9 @@ const inForce = ` client_epoch = (SELECT c.epoch FROM client c WHERE c.id = oaut
 // NewGrantID makes the id of a grant row.
 func NewGrantID() string { return newID() }
 
-// A Consent is what a user decided on the consent page, to be kept with the
-// grant it led to.
+// A Consent is what a user decided on the consent page: the scope of the grant
+// it led to, for this time or for good.
 type Consent struct {
-	Scope    string
 	Remember bool
 }
 
@@ -92,11 +92,11 @@ func (s *Store) CreateGrant(ctx context.Context, g *Grant, consent *Consent, by 
 			return nil
 		}
 		if consent.Remember {
-			if err := tx.remember(ctx, g.UserID, g.ClientID, consent.Scope, g.CreatedAt); err != nil {
+			if err := tx.remember(ctx, g); err != nil {
 				return err
 			}
 		}
-		return tx.record(ctx, Event{At: g.CreatedAt, Kind: EventConsent, By: by, UserID: g.UserID, ClientID: g.ClientID, GrantID: g.ID, Detail: consent.Scope})
+		return tx.record(ctx, Event{At: g.CreatedAt, Kind: EventConsent, By: by, UserID: g.UserID, ClientID: g.ClientID, GrantID: g.ID, Detail: g.Scope})
 	}))
 }
 
@@ -104,10 +104,10 @@ func (tx *Tx) insertGrant(ctx context.Context, g *Grant) (int64, error) {
 	return tx.exec(ctx, `
 		INSERT INTO oauth_grant (id, grant_type, client_id, user_id, session_id, scope, resource, request_id, code_hash, code_expires_at,
 			challenge, redirect_uri, redirect_uri_sent, nonce, claims, auth_time, acr, amr, sid,
-			client_epoch, user_epoch, server_epoch, redeemed_at, rotated_at, created_at, expires_at)
+			client_epoch, user_epoch, server_epoch, redeemed_at, rotated_at, created_at, expires_at, keep_until)
 		SELECT $1, $2, c.id, u.id, $5, $6, $7, $8, $9, CAST($10 AS BIGINT),
 			$11, $12, CAST($13 AS BOOLEAN), $14, $15, CAST($16 AS BIGINT), $17, $18, $19,
-			c.epoch, u.epoch, s.epoch, CAST($20 AS BIGINT), CAST($21 AS BIGINT), CAST($21 AS BIGINT), CAST($22 AS BIGINT)
+			c.epoch, u.epoch, s.epoch, CAST($20 AS BIGINT), CAST($21 AS BIGINT), CAST($21 AS BIGINT), CAST($22 AS BIGINT), CAST($25 AS BIGINT)
 		FROM client c, end_user u, server s
 		WHERE c.id = $3 AND c.epoch = $23 AND c.disabled_at IS NULL AND c.deleted_at IS NULL
 		  AND u.id = $4 AND u.epoch = $24 AND u.disabled_at IS NULL AND u.deleted_at IS NULL
@@ -115,7 +115,7 @@ func (tx *Tx) insertGrant(ctx context.Context, g *Grant) (int64, error) {
 		ON CONFLICT DO NOTHING`,
 		g.ID, g.GrantType, g.ClientID, g.UserID, g.SessionID, g.Scope, g.Resource, textOrNull(g.RequestID), textOrNull(g.CodeHash), g.CodeExpiresAt.Unix(),
 		g.Challenge, g.RedirectURI, g.RedirectURISent, g.Nonce, g.Claims, g.AuthTime.Unix(), g.ACR, g.AMR, g.SID,
-		unixOrNull(g.RedeemedAt), g.CreatedAt.Unix(), g.ExpiresAt.Unix(), g.ClientEpoch, g.UserEpoch)
+		unixOrNull(g.RedeemedAt), g.CreatedAt.Unix(), g.ExpiresAt.Unix(), g.ClientEpoch, g.UserEpoch, max(g.ExpiresAt.Unix(), g.KeepUntil.Unix()))
 }
 
 func (tx *Tx) whyNotCreated(ctx context.Context, g *Grant) error {
@@ -156,13 +156,13 @@ const maxWrongVerifiers = 10
 // UPDATE is the single-use gate of RFC 6749 Section 4.1.2: however many callers
 // race, one finds the row as it must be; why the others did not is read
 // afterwards: ErrReplayed, ErrExpired, ErrRevoked, ErrExhausted, ErrNotLive or
-// ErrNotFound. The row is kept until expiresAt at least.
+// ErrNotFound. Nothing of the grant can be used after expiresAt.
 func (s *Store) RedeemCode(ctx context.Context, codeHash, clientID, requestID string, now, expiresAt time.Time) (*Grant, error) {
 	var g Grant
 	err := s.write(ctx, func(tx *Tx) error {
 		err := tx.row(ctx, `
-			UPDATE oauth_grant SET redeemed_at = $3, redeemed_by = $4, rotated_at = $3,
-				expires_at = CASE WHEN expires_at > $5 THEN expires_at ELSE $5 END
+			UPDATE oauth_grant SET redeemed_at = $3, redeemed_by = $4, rotated_at = $3, expires_at = $5,
+				keep_until = CASE WHEN keep_until > $5 THEN keep_until ELSE $5 END
 			WHERE code_hash = $1 AND client_id = $2 AND redeemed_at IS NULL AND revoked_at IS NULL
 			  AND code_expires_at > $3 AND wrong_verifiers < $6 AND `+inForce+`
 			RETURNING `+grantColumns, codeHash, clientID, now.Unix(), requestID, expiresAt.Unix(), maxWrongVerifiers).Scan(g.fields()...)

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"time"
+
+	"github.com/hufu-auth/hufu/internal/oauth"
 )
 
 // A Session is one browser in which somebody has signed in.
@@ -51,7 +53,7 @@ func (s *Store) CreateSession(ctx context.Context, n *Session, idHash, replaced 
 		}
 		if old.UserID == n.UserID && old.SID != "" {
 			n.SID = old.SID
-		} else if err := tx.revokeOfSession(ctx, old.SID, n.CreatedAt, "signed in as somebody else"); err != nil {
+		} else if err := tx.endedBySomebodyElse(ctx, old, n.CreatedAt, by); err != nil {
 			return err
 		}
 		rows, err := tx.exec(ctx, `
@@ -68,6 +70,17 @@ func (s *Store) CreateSession(ctx context.Context, n *Session, idHash, replaced 
 		}
 		return tx.record(ctx, Event{At: n.CreatedAt, Kind: EventSignIn, By: by, UserID: n.UserID, Detail: n.AMR})
 	}))
+}
+
+// endedBySomebodyElse signs out whoever had the browser before.
+func (tx *Tx) endedBySomebodyElse(ctx context.Context, old Session, now time.Time, by By) error {
+	if old.SID == "" {
+		return nil
+	}
+	if err := tx.revokeOfSession(ctx, old.SID, now, "signed in as somebody else"); err != nil {
+		return err
+	}
+	return tx.record(ctx, Event{At: now, Kind: EventSignOut, By: by, UserID: old.UserID, Detail: "signed in as somebody else"})
 }
 
 // endSession deletes a session and returns what it was; the zero Session when
@@ -119,21 +132,35 @@ func (s *Store) TouchSession(ctx context.Context, idHash string, now time.Time) 
 }
 
 // Consent returns the scope a user has allowed a client for good, and whether
-// there is such a consent: that of a client without scope is an empty text.
-func (q *queries) Consent(ctx context.Context, userID, clientID string) (scope string, found bool, err error) {
-	err = wrap("read consent", q.row(ctx, `SELECT scope FROM consent WHERE user_id = $1 AND client_id = $2`, userID, clientID).Scan(&scope))
+// there is such a consent: that of a client without scope is an empty text. What
+// was allowed before the client was disabled or deleted does not count.
+func (q *queries) Consent(ctx context.Context, userID string, c *Client) (scope string, found bool, err error) {
+	return q.consent(ctx, userID, c.ID, c.Epoch)
+}
+
+func (q *queries) consent(ctx context.Context, userID, clientID string, clientEpoch int64) (scope string, found bool, err error) {
+	err = wrap("read consent", q.row(ctx, `SELECT scope FROM consent WHERE user_id = $1 AND client_id = $2 AND client_epoch = $3`,
+		userID, clientID, clientEpoch).Scan(&scope))
 	if err == ErrNotFound {
 		return "", false, nil
 	}
 	return scope, err == nil, err
 }
 
-// remember stores a consent; scopes allowed earlier stay allowed.
-func (tx *Tx) remember(ctx context.Context, userID, clientID, scope string, now time.Time) error {
-	_, err := tx.exec(ctx, `
-		INSERT INTO consent (user_id, client_id, scope, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)
-		ON CONFLICT (user_id, client_id) DO UPDATE SET scope = excluded.scope, updated_at = excluded.updated_at`,
-		userID, clientID, scope, now.Unix())
+// remember stores what a grant was allowed; what was allowed earlier stays so.
+func (tx *Tx) remember(ctx context.Context, g *Grant) error {
+	before, _, err := tx.consent(ctx, g.UserID, g.ClientID, g.ClientEpoch)
+	if err != nil {
+		return err
+	}
+	scope, err := oauth.ParseScope(before + " " + g.Scope)
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec(ctx, `
+		INSERT INTO consent (user_id, client_id, client_epoch, scope, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $5)
+		ON CONFLICT (user_id, client_id) DO UPDATE SET client_epoch = excluded.client_epoch, scope = excluded.scope, updated_at = excluded.updated_at`,
+		g.UserID, g.ClientID, g.ClientEpoch, scope.String(), g.CreatedAt.Unix())
 	return err
 }
 

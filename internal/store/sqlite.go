@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -17,6 +18,9 @@ import (
 // open makes the two pools on the file: one connection that writes, and some
 // that cannot.
 func (s *Store) open(ctx context.Context) (err error) {
+	if err := makeFile(s.path); err != nil {
+		return err
+	}
 	if s.writers, err = openSQLite(s.path, 1, "journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(67108864)"); err != nil {
 		return err
 	}
@@ -31,16 +35,27 @@ func (s *Store) open(ctx context.Context) (err error) {
 	return err
 }
 
+// makeFile makes the database file when it is not there, so that nobody but its
+// owner reads it. A file that exists is not opened: closing it again would drop
+// every lock that SQLite holds on it in this process.
+func makeFile(path string) error {
+	file, err := os.OpenFile(filepath.Clean(path), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err == nil {
+		err = file.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("store: make database: %w", err)
+	}
+	return nil
+}
+
 // openSQLite opens a pool. The busy timeout stands first: the other pragmas may
 // already have to wait for another process.
 func openSQLite(path string, connections int, pragmas ...string) (*sql.DB, error) {
 	query := url.Values{"_pragma": append([]string{"busy_timeout(5000)", "foreign_keys(1)"}, pragmas...)}
-	// The file is made by us, so that nobody but its owner reads it.
-	if file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600); err != nil {
-		return nil, fmt.Errorf("store: open database: %w", err)
-	} else if err := file.Close(); err != nil {
-		return nil, fmt.Errorf("store: open database: %w", err)
-	}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+query.Encode())
 	if err != nil {
 		return nil, fmt.Errorf("store: open database: %w", err)

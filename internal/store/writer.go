@@ -48,6 +48,7 @@ func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
 		return nil, fmt.Errorf("store: open writer: %w", err)
 	}
 	w := &writer{conn: conn, tx: &Tx{newQueries(conn)}, units: make(chan *unit, 4*maxGroup), done: make(chan struct{})}
+	w.tx.whole = true
 	go w.loop()
 	return w, nil
 }
@@ -133,45 +134,77 @@ func (w *writer) gather(first *unit) []*unit {
 // callers' contexts: an interrupted statement would undo the whole group.
 func (w *writer) commit(group []*unit) {
 	ctx := context.Background()
-	if _, err := w.tx.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+	if err := w.begin(ctx); err != nil {
 		finish(group, fmt.Errorf("%w: begin: %w", ErrUnavailable, err))
 		return
 	}
 	var live []*unit
-	for _, u := range group {
+	for i, u := range group {
 		if !u.state.CompareAndSwap(waiting, taken) {
 			continue
 		}
-		if u.err = w.run(ctx, u); u.err != nil {
+		var broken error
+		if u.err, broken = w.run(ctx, u); broken != nil {
+			w.abandon(ctx, append(live, group[i:]...), broken)
+			return
+		}
+		if u.err != nil {
 			finish([]*unit{u}, u.err)
 			continue
 		}
 		live = append(live, u)
 	}
 	if _, err := w.tx.exec(ctx, "COMMIT"); err != nil {
-		_, undo := w.tx.exec(ctx, "ROLLBACK")
-		finish(live, fmt.Errorf("%w: commit: %w", ErrUnavailable, errors.Join(err, undo)))
+		w.abandon(ctx, live, fmt.Errorf("commit: %w", err))
 		return
 	}
 	finish(live, nil)
 }
 
-// run gives a unit a savepoint, and takes it back when the unit fails.
-func (w *writer) run(ctx context.Context, u *unit) (err error) {
-	if _, err := w.tx.exec(ctx, "SAVEPOINT unit"); err != nil {
-		return fmt.Errorf("%w: savepoint: %w", ErrUnavailable, err)
+// begin opens a transaction. When one stands open still, because its end failed,
+// that is ended first.
+func (w *writer) begin(ctx context.Context) error {
+	_, err := w.tx.exec(ctx, "BEGIN IMMEDIATE")
+	if err == nil {
+		return nil
 	}
+	if _, undo := w.tx.exec(ctx, "ROLLBACK"); undo != nil {
+		return err // no transaction stood open: the reason is another
+	}
+	_, err = w.tx.exec(ctx, "BEGIN IMMEDIATE")
+	return err
+}
+
+// abandon ends a transaction that cannot be committed. SQLite may have ended it
+// already, as it does when the disk is full; whatever would run now would stand
+// outside of it.
+func (w *writer) abandon(ctx context.Context, group []*unit, why error) {
+	_, undo := w.tx.exec(ctx, "ROLLBACK")
+	finish(group, fmt.Errorf("%w: %w", ErrUnavailable, errors.Join(why, undo)))
+}
+
+// run gives a unit a savepoint, and takes it back when the unit fails. broken
+// tells that the transaction around it is no more.
+func (w *writer) run(ctx context.Context, u *unit) (err, broken error) {
+	if _, err := w.tx.exec(ctx, "SAVEPOINT unit"); err != nil {
+		return nil, fmt.Errorf("savepoint: %w", err)
+	}
+	if err = w.guard(u); err != nil {
+		if _, undo := w.tx.exec(ctx, "ROLLBACK TO unit"); undo != nil {
+			return nil, fmt.Errorf("undo: %w: %w", undo, err)
+		}
+	}
+	if _, release := w.tx.exec(ctx, "RELEASE unit"); release != nil {
+		return nil, fmt.Errorf("release: %w", release)
+	}
+	return err, nil
+}
+
+// guard runs a unit and turns a panic into its error.
+func (w *writer) guard(u *unit) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("store: panic in a transaction: %v\n%s", p, debug.Stack())
-		}
-		if err != nil {
-			if _, undo := w.tx.exec(ctx, "ROLLBACK TO unit"); undo != nil {
-				err = fmt.Errorf("%w: undo: %w: %w", ErrUnavailable, undo, err)
-			}
-		}
-		if _, release := w.tx.exec(ctx, "RELEASE unit"); release != nil && err == nil {
-			err = fmt.Errorf("%w: release: %w", ErrUnavailable, release)
 		}
 	}()
 	return u.run(w.tx)

@@ -72,14 +72,13 @@ func (e *Endpoint) narrow(ctx context.Context, c *client.Authenticated, token is
 		return nil, err
 	}
 	n := &narrower{scope: parseGranted(g)}
-	if text := form.Get("scope"); text != "" {
-		scope, err := oauth.ParseScope(text)
-		if err != nil {
-			return nil, err
-		}
-		if !scope.Within(n.scope) {
-			return nil, oauth.Errorf(oauth.InvalidScope, "scope must not go beyond what was granted")
-		}
+	scope, err := oauth.ParseScope(form.Get("scope"))
+	switch {
+	case err != nil:
+		return nil, err
+	case !scope.Within(n.scope):
+		return nil, oauth.Errorf(oauth.InvalidScope, "scope must not go beyond what was granted")
+	case len(scope) > 0:
 		n.scope = scope
 	}
 	n.resource, err = resources(form, g.Resource)

@@ -121,7 +121,7 @@ func (e *Endpoint) grant(ctx context.Context, c *client.Authenticated, form oaut
 func (e *Endpoint) answer(ctx context.Context, c *client.Authenticated, g *store.Grant, scope oauth.Scope) (*oauth.TokenResponse, error) {
 	web.EventOf(ctx).GrantID = g.ID
 	scope = scope.Intersect(c.Metadata.Registered())
-	lifetime := min(e.accessLifetime(c), g.ExpiresAt.Sub(e.Now()).Truncate(time.Second))
+	lifetime := min(e.accessLifetime(c), g.ExpiresAt.Sub(e.Now().Truncate(time.Second)))
 	token, err := e.Issuer.GrantToken(g, &c.Metadata, scope, lifetime)
 	if err != nil {
 		return nil, err

@@ -121,6 +121,7 @@ func JSON(w http.ResponseWriter, status int, value any) error {
 	if err != nil {
 		return fmt.Errorf("web: encode answer: %w", err)
 	}
+	body = append(body, '\n') // so that a terminal shows its prompt on a line of its own
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))

@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
-
-	"github.com/hufu-auth/hufu/internal/oauth"
 )
 
 // An Event is what one request tells the log: one wide line, written when the
@@ -52,7 +50,7 @@ func (e *Event) log(log *slog.Logger, r *http.Request, took time.Duration) {
 		slog.String("method", printable(r.Method)),
 		slog.String("route", route),
 		slog.Int("status", e.status),
-		slog.Duration("time", took.Round(time.Microsecond)),
+		slog.Float64("milliseconds", float64(took.Microseconds())/1000),
 		slog.String("address", e.Address),
 	}
 	for _, a := range []struct{ name, value string }{{"client", e.ClientID}, {"user", e.UserID}, {"grant_type", e.Grant}, {"grant", e.GrantID}} {
@@ -61,7 +59,7 @@ func (e *Event) log(log *slog.Logger, r *http.Request, took time.Duration) {
 		}
 	}
 	if e.Failure != nil {
-		attributes = append(attributes, slog.String("error", string(oauth.CodeOf(e.Failure))), slog.String("cause", e.Failure.Error()))
+		attributes = append(attributes, slog.String("error", string(classify(e.Failure).Code)), slog.String("cause", e.Failure.Error()))
 	}
 	if errors.Is(e.Failure, context.Canceled) {
 		level = slog.LevelInfo // the caller has gone

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"path"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -42,7 +43,7 @@ func (e *Edge) Wrap(next http.Handler) http.Handler {
 		}
 		r = r.WithContext(ctx)
 		rec := &recorder{ResponseWriter: w, event: event}
-		r.Body = http.MaxBytesReader(rec, r.Body, MaxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, MaxBody) // the bare writer: it closes the connection
 
 		h := rec.Header()
 		h.Set("X-Request-Id", event.RequestID)
@@ -63,6 +64,12 @@ func (e *Edge) Wrap(next http.Handler) http.Handler {
 			}
 			event.log(e.Log, r, e.Now().Sub(began))
 		}()
+		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
+			// The mux would redirect to the clean path, by 307: a posted password must
+			// not travel on.
+			e.Page(NotFound).ServeHTTP(rec, r)
+			return
+		}
 		next.ServeHTTP(rec, r)
 	})
 }

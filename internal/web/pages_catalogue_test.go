@@ -82,6 +82,9 @@ func keysMadeInGo() map[string]bool {
 	for _, r := range reasonsForDevelopers {
 		used["reason."+string(r)+".developer"] = true
 	}
+	for _, key := range playgroundKeys() {
+		used[key] = true
+	}
 	for _, page := range []Page{LoginPage{}, ConsentPage{}, LogoutPage{}, LoggedOutPage{}, FormPostPage{}, HomePage{}} {
 		used[page.frame().title] = true
 	}

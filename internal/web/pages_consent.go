@@ -14,6 +14,7 @@ var scopesInWords = []string{"openid", "profile", "email", "address", "phone", "
 type ConsentPage struct {
 	Client       Client
 	Username     string // who is signed in
+	Account      string // the same for the form, which brings it back
 	Action       string
 	Request      string
 	FormToken    string

@@ -22,7 +22,8 @@ type Client struct {
 type clientView struct {
 	Name, Host, Initial       string
 	Logo, Policy, Terms, Home string
-	Long                      bool // the name needs smaller letters
+	HomeHost                  string // of Home, which is what its link shows
+	Long                      bool   // the name needs smaller letters
 	logoOrigin                string
 }
 
@@ -31,7 +32,7 @@ func (c Client) view() clientView {
 	if v.Name == "" {
 		v.Name = v.Host
 	}
-	v.Long = utf8.RuneCountInString(v.Name) > 40
+	v.Long = room(v.Name) > 36
 	for _, letter := range v.Name {
 		if unicode.IsLetter(letter) || unicode.IsDigit(letter) {
 			v.Initial = string(unicode.ToUpper(letter))
@@ -41,8 +42,22 @@ func (c Client) view() clientView {
 	v.Logo, v.logoOrigin = httpsAddress(c.LogoURI)
 	v.Policy, _ = httpsAddress(c.PolicyURI)
 	v.Terms, _ = httpsAddress(c.TermsURI)
-	v.Home, _ = httpsAddress(c.HomeURI)
+	v.Home, v.HomeHost = httpsAddress(c.HomeURI)
+	v.HomeHost = strings.TrimPrefix(v.HomeHost, "https://")
 	return v
+}
+
+// room is about how many letters' room a name takes. A Chinese character is twice
+// as wide as a letter, and there are no spaces to break a line at.
+func room(name string) int {
+	n := 0
+	for _, r := range name {
+		n++
+		if r >= '\u2e80' {
+			n += 2
+		}
+	}
+	return n
 }
 
 // plainName drops what could make a foreign name hide or turn the text around

@@ -36,6 +36,7 @@ CREATE INDEX browser_session_expires_at_idx ON browser_session (expires_at);
 CREATE TABLE consent (
     user_id     TEXT   NOT NULL,
     client_id   TEXT   NOT NULL,
+    client_epoch BIGINT NOT NULL,             -- a client that was disabled or deleted is asked about anew
     scope       TEXT   NOT NULL,
     created_at  BIGINT NOT NULL,
     updated_at  BIGINT NOT NULL,

@@ -34,9 +34,10 @@ CREATE TABLE oauth_grant (
     revoked_at         BIGINT,
     revoke_reason      TEXT    NOT NULL DEFAULT '',
     created_at         BIGINT  NOT NULL,
-    expires_at         BIGINT  NOT NULL               -- after this nothing of it can be used
+    expires_at         BIGINT  NOT NULL,              -- after this nothing of it can be used
+    keep_until         BIGINT  NOT NULL               -- the row must be remembered for as long
 );
-CREATE INDEX oauth_grant_expires_at_idx ON oauth_grant (expires_at);
+CREATE INDEX oauth_grant_keep_until_idx ON oauth_grant (keep_until);
 CREATE INDEX oauth_grant_user_id_idx ON oauth_grant (user_id, client_id);
 CREATE INDEX oauth_grant_session_id_idx ON oauth_grant (session_id) WHERE session_id <> '';
 

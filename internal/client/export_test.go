@@ -1,0 +1,4 @@
+package client
+
+// ParseBasic reads the Authorization header of a client.
+var ParseBasic = parseBasic
