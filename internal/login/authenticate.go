@@ -70,7 +70,7 @@ func (a *Authenticator) Check(ctx context.Context, try Attempt) (*store.User, er
 	defer leave()
 	counted, crowded, err := a.count(ctx, key, first)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, a.forgive(ctx, counted))
 	}
 	if crowded != "" {
 		pass, err := a.slowDown(ctx, crowded)
@@ -173,7 +173,7 @@ func (a *Authenticator) count(ctx context.Context, key string, first bucket) (co
 	for _, b := range []bucket{{store.Bucket("login account", key), everywhere}, {store.Bucket("login address", address), perAddress}} {
 		wait, err := a.Store.Attempt(ctx, b.name, b.limit, a.Now())
 		if err != nil {
-			return nil, "", err
+			return counted, "", err
 		}
 		if wait > 0 {
 			crowded = b.name
@@ -193,10 +193,11 @@ func source(address string) string {
 	return address
 }
 
-// forgive takes an attempt back that was right, or that was never judged.
+// forgive takes an attempt back that was right, or that was never judged, also
+// when its caller did not wait for the answer.
 func (a *Authenticator) forgive(ctx context.Context, counted []bucket) error {
 	for _, b := range counted {
-		if err := a.Store.Forgive(ctx, b.name, b.limit); err != nil {
+		if err := a.Store.Forgive(context.WithoutCancel(ctx), b.name, b.limit); err != nil {
 			return err
 		}
 	}

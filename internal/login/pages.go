@@ -128,6 +128,8 @@ func (e *Endpoint) check(r *http.Request, form oauth.Form) (*store.User, error) 
 func (e *Endpoint) again(w http.ResponseWriter, r *http.Request, page web.LoginPage, err error) error {
 	web.EventOf(r.Context()).Failure = err
 	if errors.Is(err, ErrWrong) {
+		// What the password grant calls it; to the log it would be our own failure.
+		web.EventOf(r.Context()).Failure = oauth.Refuse(oauth.InvalidGrant, "user name or password is wrong", err)
 		page.Error = web.LoginFailed
 		return e.show(w, r, http.StatusUnprocessableEntity, page)
 	}

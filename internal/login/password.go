@@ -69,8 +69,7 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	salt := make([]byte, argonSalt)
 	rand.Read(salt)
 	key := argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonThreads, argonKey)
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonThreads,
-		base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key)), nil
+	return phc{argonMemory, argonTime, argonThreads, salt, key}.String(), nil
 }
 
 // nobody is checked against when there is no hash, so that a name that does not
@@ -98,13 +97,21 @@ func (h *Hasher) Check(ctx context.Context, hash, password string) (match, stale
 	return match, p.memory != argonMemory || p.time != argonTime || p.threads != argonThreads || len(p.key) != argonKey, nil
 }
 
+// A phc is a hash with what it was made of.
 type phc struct {
 	memory, time uint32
 	threads      uint8
 	salt, key    []byte
 }
 
-// parsePHC reads the form that Hash writes, at any bearable cost.
+// String is the form in which it is stored.
+func (p phc) String() string {
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.memory, p.time, p.threads,
+		base64.RawStdEncoding.EncodeToString(p.salt), base64.RawStdEncoding.EncodeToString(p.key))
+}
+
+// parsePHC reads the form that String writes, and no other spelling of it, at any
+// bearable cost.
 func parsePHC(text string) (p phc, err error) {
 	var version int
 	parts := strings.Split(text, "$")
@@ -121,7 +128,7 @@ func parsePHC(text string) (p phc, err error) {
 	if err == nil {
 		p.key, err = base64.RawStdEncoding.Strict().DecodeString(parts[5])
 	}
-	if err != nil || len(p.key) < 16 || len(p.key) > 64 || p.memory > 1<<20 || p.time < 1 || p.time > 100 || p.threads < 1 {
+	if err != nil || len(p.key) < 16 || len(p.key) > 64 || p.memory > 1<<20 || p.time < 1 || p.time > 100 || p.threads < 1 || p.String() != text {
 		return p, errors.New("login: damaged Argon2id hash")
 	}
 	return p, nil

@@ -11,16 +11,21 @@ import (
 // maxUsername bounds a user name, in bytes.
 const maxUsername = 128
 
+var errNameLength = errors.New("a user name must have 1 to 128 bytes")
+
 // UsernameKey is what all spellings of one user name share, RFC 8265 Section
 // 3.3: without case, width and the spaces at its ends.
 func UsernameKey(name string) (string, error) {
 	name = strings.TrimSpace(name)
 	if name == "" || len(name) > maxUsername {
-		return "", errors.New("a user name must have 1 to 128 bytes")
+		return "", errNameLength
 	}
 	key, err := precis.UsernameCaseMapped.String(name)
 	if err != nil {
 		return "", errors.New("a user name must be made of letters, digits and punctuation, without spaces")
+	}
+	if len(key) > maxUsername { // a few letters grow when they are mapped
+		return "", errNameLength
 	}
 	return key, nil
 }

@@ -23,8 +23,9 @@ const (
 	idleTimeout   = 2 * time.Minute
 )
 
-// headerSlop is what net/http reads beyond its limit on headers, in bytes.
-const headerSlop = 4096
+// headerSlop is what net/http may read beyond its limit on headers, in bytes: one
+// buffer, and on a connection that was kept another one.
+const headerSlop = 2 * 4096
 
 // Listen opens the address that the configuration names, with TLS when it has a
 // certificate.

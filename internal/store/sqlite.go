@@ -12,8 +12,15 @@ import (
 	"runtime"
 	"syscall"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite" // also the driver "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
+
+// isConstraint reports whether a statement broke a rule of the schema.
+func isConstraint(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && e.Code()&0xff == sqlite3.SQLITE_CONSTRAINT
+}
 
 // open makes the two pools on the file: one connection that writes, and some
 // that cannot.

@@ -211,6 +211,8 @@ func wrap(act string, err error) error {
 		return err
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("store: %s: %w", act, err)
+	case isConstraint(err): // our own mistake, which trying again does not mend
+		return fmt.Errorf("store: %s: %w", act, err)
 	}
 	return fmt.Errorf("store: %s: %w: %w", act, ErrUnavailable, err)
 }

@@ -21,6 +21,7 @@ type Event struct {
 	Failure   error // the whole reason of a refusal, both halves
 	status    int
 	written   bool
+	panicked  bool // perhaps when the answer was on its way
 }
 
 type eventKey struct{}
@@ -38,7 +39,7 @@ func EventOf(ctx context.Context) *Event {
 // failure is an error.
 func (e *Event) log(log *slog.Logger, r *http.Request, took time.Duration) {
 	level := slog.LevelInfo
-	if e.status >= http.StatusInternalServerError {
+	if e.status >= http.StatusInternalServerError || e.panicked {
 		level = slog.LevelError
 	}
 	route := r.Pattern

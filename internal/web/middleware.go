@@ -57,7 +57,7 @@ func (e *Edge) Wrap(next http.Handler) http.Handler {
 				if p == http.ErrAbortHandler {
 					panic(p)
 				}
-				event.Failure = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+				event.Failure, event.panicked = fmt.Errorf("panic: %v\n%s", p, debug.Stack()), true
 				if !event.written {
 					writeError(rec, classify(event.Failure))
 				}
