@@ -71,6 +71,16 @@ func (l *Log) String() string {
 	return l.buffer.String()
 }
 
+// tail is the end of the log, so many bytes at most, from the start of a line.
+func (l *Log) tail(size int) string {
+	text := l.String()
+	if len(text) <= size {
+		return text
+	}
+	text = text[len(text)-size:]
+	return text[strings.Index(text, "\n")+1:]
+}
+
 // Start runs a server until the test ends. Each edit changes its configuration
 // first.
 func Start(t testing.TB, edits ...func(*config.Config)) *Server {
@@ -111,7 +121,7 @@ func StartIn(t testing.TB, data string, edits ...func(*config.Config)) *Server {
 			t.Errorf("close: %v", err)
 		}
 		if t.Failed() {
-			t.Logf("server log:\n%s", s.Log)
+			t.Logf("end of the server's log:\n%s", s.Log.tail(4<<10))
 		}
 	})
 	return s
