@@ -138,7 +138,8 @@ func resign(t *testing.T, algorithm, header string) string {
 }
 
 // RFC 8725 Sections 3.1 to 3.11: algorithm, key and type are the verifier's to
-// choose; what a header brings along is not looked at (JW-01 to JW-05).
+// choose; what a header brings along is not looked at (JW-01, JW-02, JW-03,
+// JW-04, JW-05).
 func TestVerifyHeader(t *testing.T) {
 	t.Parallel()
 	attacker, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -44,11 +44,15 @@ type Process struct {
 	ended chan struct{} // closed when it has ended
 }
 
-// Launch starts `hufu serve` on a data directory. It does not wait: see Ready.
-func Launch(program, data, listen string) (*Process, error) {
-	p := &Process{Log: &Log{}, url: "http://" + listen, cmd: exec.Command(program, "serve", "--data", data, "--listen", listen), began: time.Now(), ended: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = p.Log, p.Log
-	p.cmd.Env = append(os.Environ(), "HUFU_LOG_LEVEL=warn") // one line a request is not what is watched here
+// Launch starts `hufu serve` on a data directory, with the defaults it is shipped
+// with. Each edit changes the command first. It does not wait: see Ready.
+func Launch(program, data, listen string, edits ...func(*exec.Cmd)) (*Process, error) {
+	p := &Process{Log: &Log{}, url: "http://" + listen, cmd: exec.Command(program, "serve", "--data", data, "--listen", listen), ended: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Env = p.Log, p.Log, os.Environ()
+	for _, edit := range edits {
+		edit(p.cmd)
+	}
+	p.began = time.Now()
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the server: %w", err)
 	}

@@ -200,8 +200,7 @@ func TestRFC6749_2_3_OneProof(t *testing.T) {
 			"the same twice":     withAuthorization(t, s, path, form, right, right),
 			"an empty one":       withAuthorization(t, s, path, form, "", right),
 		} {
-			t.Log(name)
-			wantTokenError(t, answer, http.StatusBadRequest, oauth.InvalidRequest)
+			t.Run(path+" "+name, func(t *testing.T) { wantTokenError(t, answer, http.StatusBadRequest, oauth.InvalidRequest) })
 		}
 		for _, assertion := range []string{"urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "x"} {
 			answer := s.Post(t, path, changed(form, "client_id", app.ClientID, "client_secret", app.ClientSecret, "client_assertion_type", assertion, "client_assertion", "a.b.c"))

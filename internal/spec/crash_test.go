@@ -83,7 +83,9 @@ func (m *machine) command(t *testing.T, input string, words ...string) []byte {
 
 func (m *machine) launch(t *testing.T) {
 	t.Helper()
-	server, err := oauthtest.Launch(m.program, m.data, m.listen)
+	server, err := oauthtest.Launch(m.program, m.data, m.listen, func(c *exec.Cmd) {
+		c.Env = append(c.Env, "HUFU_LOG_LEVEL=warn") // one line a request is not what is watched here
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -116,7 +116,8 @@ func TestLogin_OneRefusalForAll(t *testing.T) {
 }
 
 // A name that nobody has costs what a wrong password costs: both wait for a slot
-// to compute a hash in, and are sent away when there is none (LG-01).
+// to compute a hash in, and are sent away when there is none, which counts against
+// nobody (LG-01, LG-02).
 func TestLogin_UnknownUserIsHashedToo(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t, func(c *config.Config) { c.PasswordHashSlots, c.PasswordHashQueue = 1, 0 })
@@ -141,6 +142,15 @@ func TestLogin_UnknownUserIsHashedToo(t *testing.T) {
 		if !busy {
 			t.Errorf("%.20s is refused without a hash", name)
 		}
+	}
+	// Who was sent away was never judged, and so not counted.
+	for range 12 {
+		tryFrom(t, s, b, "", "alice", oauthtest.Password)
+	}
+	stop.Store(true)
+	wait.Wait()
+	if answer := tryFrom(t, s, b, "", "alice", oauthtest.Password); answer.StatusCode != http.StatusSeeOther {
+		t.Errorf("the right password, once there is a slot: %d", answer.StatusCode)
 	}
 }
 

@@ -348,6 +348,11 @@ func TestRFC6749_6_ScopeStillRegistered(t *testing.T) {
 			if answer.Text("scope") != tt.want {
 				t.Errorf("registered for %q: scope %q, want %q", tt.registered, answer.Text("scope"), tt.want)
 			}
+			for _, what := range []string{"access_token", "refresh_token"} {
+				if got := app.Introspect(t, answer.Text(what)).Text("scope"); got != tt.want && tt.asked == "" {
+					t.Errorf("registered for %q: the %s has %q, want %q", tt.registered, what, got, tt.want)
+				}
+			}
 		}
 		wantTokenError(t, app.Refresh(t, at, token, "scope", "more"), http.StatusBadRequest, oauth.InvalidScope)
 	})

@@ -153,7 +153,7 @@ func observer(t *testing.T, s *oauthtest.Server) *oauthtest.App {
 	return s.App(t, func(m *oauth.ClientMetadata) { m.Introspect = oauth.IntrospectAny })
 }
 
-// replays counts the replays in the audit trail, of one grant or, with "", of all.
+// replays are the replays in the audit trail, the newest first.
 func replays(t *testing.T, s *oauthtest.Server) (events []store.Event) {
 	t.Helper()
 	all, err := s.Store.Events(t.Context(), "", 1000)

@@ -110,8 +110,9 @@ func (e *Endpoint) introspectRefresh(ctx context.Context, c *client.Authenticate
 		end = idleEnd
 	}
 	return &oauth.IntrospectionResponse{
-		Active: true, Scope: g.Scope, ClientID: g.ClientID, Username: state.Username, ExpiresAt: end.Unix(), IssuedAt: g.RotatedAt.Unix(),
-		Subject: g.UserID, Audience: oauth.Audience{e.Issuer.URL}, Issuer: e.Issuer.URL,
+		Active: true, Scope: parseGranted(g).Intersect(owner.Metadata.Registered()).String(), ClientID: g.ClientID,
+		Username: state.Username, ExpiresAt: end.Unix(), IssuedAt: g.RotatedAt.Unix(), Subject: g.UserID,
+		Audience: oauth.Audience{e.Issuer.URL}, Issuer: e.Issuer.URL,
 		AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: strings.Fields(g.AMR),
 	}, nil
 }

@@ -1,187 +1,203 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
+	"bufio"
+	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
+	"math"
+	"net"
 	"net/http"
-	"net/url"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// A kind is one kind of request. next makes one, for worker number w; answered is
-// told the answer, for requests that build on the one before.
-type kind struct {
-	name     string
-	floor    bool
-	address  string
-	next     func(w int) url.Values // nil: a GET
-	answered func(w int, body []byte)
+// A target is a process that answers.
+type target struct {
+	address string
+	pid     int
 }
 
-// kinds lists what is measured. Clients and grants are picked at random, so that
-// no cache is flattered.
-func kinds(d *data, floor, hufu string) []kind {
-	var code atomic.Int64
-	tokens := make([]held, 4096) // refresh tokens by worker, moved on as they rotate
-	seen := make([]string, 4096)
-	return []kind{
-		{name: "floor", floor: true, address: floor, next: func(int) url.Values { return credentials(0, "grant_type", "client_credentials") }},
-		{name: "client credentials, JWT", address: hufu + "/token", next: func(int) url.Values { return credentials(d.pick(false), "grant_type", "client_credentials") }},
-		{name: "client credentials, opaque", address: hufu + "/token", next: func(int) url.Values { return credentials(d.pick(true), "grant_type", "client_credentials") }},
-		{name: "refresh, JWT, rotating", address: hufu + "/token", next: func(w int) url.Values {
-			// Each worker has its own slice of the grants, so that no two refresh one.
-			i := w + 64*rand.IntN(len(d.refresh)/64)
-			tokens[w] = held{i, ""}
-			return credentials(d.refresh[i].client, "grant_type", "refresh_token", "refresh_token", d.refresh[i].text)
-		}, answered: func(w int, body []byte) { d.refresh[tokens[w].client].text = member(body, "refresh_token") }},
-		{name: "code exchange, JWT", address: hufu + "/token", next: func(int) url.Values {
-			i := code.Add(1) - 1
-			if i >= int64(len(d.codes)) {
-				return nil
-			}
-			return credentials(d.codes[i].client, "grant_type", "authorization_code", "redirect_uri", redirectURI, "code", d.codes[i].text)
-		}},
-		{name: "introspection, seen before", address: hufu + "/introspect", next: func(w int) url.Values {
-			c := w % d.clients
-			if isOpaque(c) {
-				c--
-			}
-			if seen[w] == "" {
-				seen[w] = fetchToken(hufu+"/token", credentials(c, "grant_type", "client_credentials"))
-			}
-			return credentials(c, "token", seen[w])
-		}},
-		{name: "metadata", address: hufu + "/.well-known/oauth-authorization-server"},
-		{name: "keys", address: hufu + "/jwks"},
-	}
-}
-
-// pick chooses a client at random.
-func (d *data) pick(opaque bool) int {
-	for {
-		if i := rand.IntN(d.clients); isOpaque(i) == opaque {
-			return i
-		}
-	}
-}
-
-func credentials(client int, pairs ...string) url.Values {
-	form := url.Values{"client_id": {clientOf(client)}, "client_secret": {secretOf(client)}}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		form.Set(pairs[i], pairs[i+1])
-	}
-	return form
-}
-
-func member(body []byte, name string) string {
-	var members map[string]any
-	_ = json.Unmarshal(body, &members)
-	text, _ := members[name].(string)
-	return text
-}
-
-func fetchToken(address string, form url.Values) string {
-	r, err := http.PostForm(address, form) //nolint:noctx // once per worker
-	if err != nil {
-		return ""
-	}
-	defer r.Body.Close()
-	body, _ := io.ReadAll(r.Body)
-	return member(body, "access_token")
-}
-
-// A result is one cell of the table.
+// A result is what one cell of the table says.
 type result struct {
 	rate     float64 // requests a second
-	p50, p99 time.Duration
-	cpu      float64 // microseconds of the server process a request
+	p50, p99 float64 // milliseconds
+	cpu      float64 // microseconds of the target's CPU time a request
+	memory   float64 // resident, MB
 }
 
-// drive sends one kind of request over so many kept connections for a while.
-func drive(k kind, connections int, span time.Duration, server *process) (result, error) {
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: connections, MaxConnsPerHost: connections}, Timeout: 30 * time.Second}
-	defer client.CloseIdleConnections()
-	var failure atomic.Pointer[error]
-	work := func(until time.Time) []time.Duration {
-		var mu sync.Mutex
-		var all []time.Duration
-		var group sync.WaitGroup
-		for w := range connections {
-			group.Go(func() {
-				times, err := repeat(k, w, client, until)
-				if err != nil {
-					failure.Store(&err)
-				}
-				mu.Lock()
-				all = append(all, times...)
-				mu.Unlock()
-			})
+// warmUp is how long a cell runs before it is measured.
+const warmUp = 300 * time.Millisecond
+
+// cell drives one kind of request over so many connections, each of which sends
+// the next request when it has the answer to the last.
+func cell(ctx context.Context, o options, k kind, to *target, connections int) (result, error) {
+	if k.prepare != nil {
+		if err := k.prepare(ctx, o.seconds, connections); err != nil {
+			return result{}, err
 		}
-		group.Wait()
-		return all
 	}
-	work(time.Now().Add(span / 10)) // warm up
-	before, err := server.cpu()
+	if _, err := drive(ctx, k, to, connections, warmUp); err != nil {
+		return result{}, err
+	}
+	cpu, err := cpuTime(to.pid)
 	if err != nil {
 		return result{}, err
 	}
 	began := time.Now()
-	times := work(began.Add(span))
+	latencies, err := drive(ctx, k, to, connections, time.Duration(o.seconds*float64(time.Second)))
 	took := time.Since(began)
-	after, err := server.cpu()
 	if err != nil {
 		return result{}, err
 	}
-	if err := failure.Load(); err != nil {
-		return result{}, *err
+	after, err := cpuTime(to.pid)
+	if err != nil {
+		return result{}, err
 	}
-	if len(times) == 0 {
-		return result{}, fmt.Errorf("nothing was left to send; use more -codes or fewer -seconds")
+	memory, err := residentMemory(to.pid)
+	if err != nil {
+		return result{}, err
 	}
-	slices.Sort(times)
-	n := float64(len(times))
-	return result{rate: n / took.Seconds(), p50: times[len(times)/2], p99: times[len(times)*99/100], cpu: float64((after - before).Microseconds()) / n}, nil
+	n := float64(len(latencies))
+	if n == 0 {
+		return result{}, fmt.Errorf("no request was answered")
+	}
+	slices.Sort(latencies)
+	at := func(share float64) float64 {
+		return float64(latencies[int(math.Min(n-1, share*n))].Microseconds()) / 1000
+	}
+	return result{rate: n / took.Seconds(), p50: at(0.50), p99: at(0.99), cpu: float64((after - cpu).Microseconds()) / n, memory: memory}, nil
 }
 
-// repeat is one worker.
-func repeat(k kind, w int, client *http.Client, until time.Time) (times []time.Duration, err error) {
-	for time.Now().Before(until) {
-		method, body := http.MethodGet, io.Reader(nil)
-		if k.next != nil {
-			form := k.next(w)
-			if form == nil {
-				return times, nil
+func drive(ctx context.Context, k kind, to *target, connections int, length time.Duration) ([]time.Duration, error) {
+	var mu sync.Mutex
+	var all []time.Duration
+	var failed error
+	var drivers sync.WaitGroup
+	end := time.Now().Add(length)
+	for i := range connections {
+		drivers.Go(func() {
+			latencies, err := driveOne(ctx, k, to, i, connections, end)
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, latencies...)
+			if failed == nil {
+				failed = err
 			}
-			method, body = http.MethodPost, strings.NewReader(form.Encode())
-		}
-		r, err := http.NewRequest(method, k.address, body) //nolint:noctx // the client has a timeout
-		if err != nil {
-			return times, err
-		}
-		if k.next != nil {
-			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		})
+	}
+	drivers.Wait()
+	return all, failed
+}
+
+func driveOne(ctx context.Context, k kind, to *target, which, of int, end time.Time) (latencies []time.Duration, err error) {
+	c, err := dial(ctx, to.address)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	for time.Now().Before(end) {
+		r := k.next(which, of)
+		if r.bytes == nil {
+			break // nothing is left to ask for
 		}
 		began := time.Now()
-		answer, err := client.Do(r)
-		if err != nil {
-			return times, err
+		if _, err := c.roundTrip(r); err != nil {
+			return latencies, err
 		}
-		text, err := io.ReadAll(answer.Body)
-		answer.Body.Close()
-		times = append(times, time.Since(began))
-		if err != nil || answer.StatusCode != http.StatusOK || bytes.Contains(text, []byte(`"active":false`)) {
-			return times, fmt.Errorf("%d %s %w", answer.StatusCode, text, err)
-		}
-		if k.answered != nil {
-			k.answered(w, text)
+		latencies = append(latencies, time.Since(began))
+		if r.done != nil {
+			r.done()
 		}
 	}
-	return times, nil
+	return latencies, nil
+}
+
+// A request is ready to be sent. done is called when it was answered.
+type request struct {
+	bytes []byte
+	done  func()
+}
+
+// A conn is one connection that is kept. It is simpler than net/http's client, so
+// that the bench leaves the cores to what it measures.
+type conn struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func dial(ctx context.Context, address string) (*conn, error) {
+	c, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return &conn{c, bufio.NewReader(c)}, nil
+}
+
+// roundTrip sends a request and returns how long the body of the answer is, which
+// must be a success.
+func (c *conn) roundTrip(r request) (size int, err error) {
+	if _, err := c.Write(r.bytes); err != nil {
+		return 0, err
+	}
+	answer, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(answer.Body)
+		return 0, fmt.Errorf("%s: %s", answer.Status, text)
+	}
+	n, err := io.Copy(io.Discard, answer.Body)
+	return int(n), err
+}
+
+// post is a form on its way.
+func post(path, form string) []byte {
+	return []byte("POST " + path + " HTTP/1.1\r\nHost: bench\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: " + strconv.Itoa(len(form)) + "\r\n\r\n" + form)
+}
+
+// ticksPerSecond is the unit of /proc, which Linux fixes for programs.
+const ticksPerSecond = 100
+
+// cpuTime is how long a process has computed, in user and system mode.
+func cpuTime(pid int) (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // behind the name, which may hold anything
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
+	}
+	var ticks int64
+	for _, field := range fields[11:13] {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
+}
+
+// residentMemory is what a process holds, in MB.
+func residentMemory(pid int) (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, found := strings.Cut(string(text), "VmRSS:")
+	fields := strings.Fields(rest)
+	if !found || len(fields) == 0 {
+		return 0, fmt.Errorf("/proc/%d/status tells no VmRSS", pid)
+	}
+	kilobytes, err := strconv.ParseFloat(fields[0], 64)
+	return kilobytes * 1024 / 1e6, err
 }

@@ -1,198 +1,173 @@
-// Command bench measures the real binary on a real SQLite file against a floor
-// that is measured in the same run: a bare net/http handler which parses the same
-// form, checks one SHA-256, signs once with ES256 and answers with as many bytes.
+// Command bench measures the real server: the program that operators run, in a
+// process of its own, on a real SQLite file with the defaults it is shipped with,
+// a thousand clients and a hundred thousand grants, all picked at random. Each
+// figure stands beside a floor that was measured in the same run.
 //
-// It serves nothing but that floor, in a process of its own. Its one invariant:
-// it only prints. No figure fails anything; what is compared is the CPU time of a
-// server process per request, as a ratio, because that holds on a noisy machine.
+// It serves nothing but that floor. Its one invariant: it measures and never
+// judges; no timing makes it fail.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
 	"strings"
-	"syscall"
+	"text/tabwriter"
 	"time"
+
+	"github.com/hufu-auth/hufu/internal/oauthtest"
 )
 
+// Options are what the flags say.
 type options struct {
-	seconds float64
-	clients int
-	grants  int
-	codes   int
-	floor   string
+	seconds     float64
+	connections []int
+	kinds       string
+	clients     int
+	grants      int
+	folder      string
+	floor       string // address to serve the floor on; "" in the process that measures
+	size        int
 }
 
 func main() {
-	var o options
-	flag.Float64Var(&o.seconds, "seconds", 3, "how long each cell is measured")
-	flag.IntVar(&o.clients, "clients", 1000, "clients in the database")
-	flag.IntVar(&o.grants, "grants", 100_000, "live grants in the database")
-	flag.IntVar(&o.codes, "codes", 40_000, "codes that wait to be exchanged")
-	flag.StringVar(&o.floor, "floor", "", "serve the floor on this address (the program starts itself this way)")
-	flag.Parse()
-	run := measure
-	if o.floor != "" {
-		run = serveFloor
+	o, err := parseFlags(os.Args[1:])
+	if err == nil && o.floor != "" {
+		err = serveFloor(o.floor, o.size)
+	} else if err == nil {
+		err = run(context.Background(), o)
 	}
-	if err := run(o); err != nil {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// measure builds the binary, fills a database, and prints a line a cell.
-func measure(o options) error {
-	directory, err := os.MkdirTemp("", "hufu-bench-")
-	if err != nil {
-		return err
+func parseFlags(args []string) (options, error) {
+	o := options{}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.Float64Var(&o.seconds, "seconds", 3, "how long each cell is measured")
+	connections := flags.String("connections", "1,8,64", "how many connections are driven, one column each")
+	flags.StringVar(&o.kinds, "kinds", "", "measure only kinds whose name holds one of these words, comma-separated")
+	flags.IntVar(&o.clients, "clients", 1000, "clients in the database")
+	flags.IntVar(&o.grants, "grants", 100_000, "live grants in the database")
+	flags.StringVar(&o.folder, "folder", os.TempDir(), "where the database is made, in a folder of its own that is removed at the end")
+	flags.StringVar(&o.floor, "floor", "", "serve the floor on this address (for the bench itself)")
+	flags.IntVar(&o.size, "size", 0, "bytes of an answer of the floor (for the bench itself)")
+	if err := flags.Parse(args); err != nil {
+		return o, err
 	}
-	defer os.RemoveAll(directory)
-	binary := filepath.Join(directory, "hufu")
-	if output, err := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./cmd/hufu").CombinedOutput(); err != nil {
-		return fmt.Errorf("build: %w\n%s", err, output)
+	for word := range strings.SplitSeq(*connections, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(word))
+		if err != nil || n < 1 {
+			return o, fmt.Errorf("-connections: %q is no number of connections", word)
+		}
+		o.connections = append(o.connections, n)
 	}
-	address, err := freeAddress()
-	if err != nil {
-		return err
-	}
-	began := time.Now()
-	data, err := seed(context.Background(), filepath.Join(directory, "data"), address, o)
-	if err != nil {
-		return fmt.Errorf("seed: %w", err)
-	}
-	fmt.Printf("%d clients, %d grants, %d codes, made in %v\n", o.clients, o.grants, o.codes, time.Since(began).Round(time.Second))
+	return o, nil
+}
 
-	floor, err := startFloor()
+// run seeds a database, starts the server and the floor, and measures every cell.
+func run(ctx context.Context, o options) (err error) {
+	folder, err := os.MkdirTemp(o.folder, "hufu-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	listen, err := oauthtest.FreeAddress()
+	if err != nil {
+		return err
+	}
+	program, err := oauthtest.Build(ctx, folder)
+	if err != nil {
+		return err
+	}
+	data := filepath.Join(folder, "data")
+	began := time.Now()
+	db, err := seed(ctx, data, "http://"+listen, o.clients, o.grants)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	fmt.Printf("%d clients and %d grants in %.1f s; %s, %d cores\n", len(db.clients), len(db.grants), time.Since(began).Seconds(), runtime.Version(), runtime.NumCPU())
+
+	server, err := launch(ctx, program, data, listen, folder)
+	if err != nil {
+		return err
+	}
+	defer server.Kill()
+	target := &target{address: listen, pid: server.PID()}
+	floor, err := launchFloor(ctx, target, db)
 	if err != nil {
 		return err
 	}
 	defer floor.stop()
-	hufu, ready, err := startHufu(binary, filepath.Join(directory, "data"), address)
-	if err != nil {
-		return err
-	}
-	defer hufu.stop()
-	fmt.Printf("ready after %v, %s resident\n\n", ready.Round(time.Millisecond), hufu.resident())
-	return table(o, data, floor, hufu)
+	return measure(ctx, o, db, target, floor.target)
 }
 
-// table prints every kind of request at every number of connections.
-func table(o options, data *data, floor, hufu *process) error {
-	fmt.Printf("%-28s %5s %9s %9s %9s %9s %7s\n", "request", "conns", "req/s", "p50", "p99", "CPU µs", "ratio")
-	perRequest := map[int]float64{} // CPU of the floor by connections
-	for _, kind := range kinds(data, "http://"+floor.address, "http://"+hufu.address) {
-		server := hufu
-		if kind.floor {
-			server = floor
-		}
-		for _, connections := range []int{1, 8, 64} {
-			r, err := drive(kind, connections, time.Duration(o.seconds*float64(time.Second)), server)
+// launch starts the server as an operator does, its log in a file, and tells how
+// soon it is ready and how much memory it holds then.
+func launch(ctx context.Context, program, data, listen, folder string) (*oauthtest.Process, error) {
+	log, err := os.Create(filepath.Join(folder, "log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	server, err := oauthtest.Launch(program, data, listen, func(c *exec.Cmd) { c.Stdout, c.Stderr = log, log })
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	took, err := server.Ready(ctx)
+	if err != nil {
+		server.Kill()
+		return nil, err
+	}
+	idle, err := residentMemory(server.PID())
+	if err != nil {
+		server.Kill()
+		return nil, err
+	}
+	fmt.Printf("ready in %d ms, %.0f MB then\n\n", took.Milliseconds(), idle)
+	return server, nil
+}
+
+// measure prints the table. The floor comes first at each number of connections,
+// so that every ratio is to a neighbour in time.
+func measure(ctx context.Context, o options, db *database, server, floor *target) error {
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "request\tconnections\trequests/s\tp50 ms\tp99 ms\tCPU µs/request\tto the floor\tMB\t")
+	for _, connections := range o.connections {
+		base := 0.0
+		for _, k := range append([]kind{floorKind(db)}, kinds(db)...) {
+			to := server
+			if k.floor {
+				to = floor
+			} else if !o.wants(k.name) {
+				continue
+			}
+			r, err := cell(ctx, o, k, to, connections)
 			if err != nil {
-				return fmt.Errorf("%s: %w", kind.name, err)
+				return fmt.Errorf("%s, %d connections: %w", k.name, connections, err)
 			}
-			if kind.floor {
-				perRequest[connections] = r.cpu
+			if k.floor {
+				base = r.cpu
 			}
-			fmt.Printf("%-28s %5d %9.0f %9v %9v %9.1f %7.2f\n", kind.name, connections, r.rate, r.p50.Round(time.Microsecond), r.p99.Round(time.Microsecond), r.cpu, r.cpu/perRequest[connections])
+			fmt.Fprintf(table, "%s\t%d\t%.0f\t%.2f\t%.2f\t%.0f\t%.2f\t%.0f\t\n", k.name, connections, r.rate, r.p50, r.p99, r.cpu, r.cpu/base, r.memory)
 		}
 	}
-	fmt.Printf("\n%s resident at the end\n", hufu.resident())
-	return nil
+	return table.Flush()
 }
 
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
-}
-
-// A process is a server under measurement.
-type process struct {
-	command *exec.Cmd
-	address string
-}
-
-func startFloor() (*process, error) {
-	address, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	p := &process{command: exec.Command(self, "-floor", address), address: address}
-	if err := p.command.Start(); err != nil {
-		return nil, err
-	}
-	return p, p.wait()
-}
-
-// startHufu starts the binary and tells how long it took until it was ready.
-func startHufu(binary, data, address string) (*process, time.Duration, error) {
-	began := time.Now()
-	p := &process{command: exec.Command(binary, "serve", "--data", data, "--listen", address), address: address}
-	p.command.Env = append(os.Environ(), "HUFU_LOG_LEVEL=info")
-	if err := p.command.Start(); err != nil {
-		return nil, 0, err
-	}
-	err := p.wait()
-	return p, time.Since(began), err
-}
-
-// wait returns when the process accepts connections.
-func (p *process) wait() error {
-	for range 2000 {
-		if c, err := net.Dial("tcp", p.address); err == nil {
-			return c.Close()
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	return fmt.Errorf("%s never listened", p.address)
-}
-
-func (p *process) stop() {
-	_ = p.command.Process.Signal(syscall.SIGTERM)
-	_ = p.command.Wait()
-}
-
-// tick is the unit of times in /proc, 100 a second on every Linux.
-const tick = 10 * time.Millisecond
-
-// cpu is the CPU time the process has used, of all its threads.
-func (p *process) cpu() (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.command.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, _ := strings.Cut(string(text), ") ")
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/PID/stat has %d fields", len(fields))
-	}
-	var user, system int64
-	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
-		return 0, err
-	}
-	return time.Duration(user+system) * tick, nil
-}
-
-// resident is the memory of the process.
-func (p *process) resident() string {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.command.Process.Pid))
-	_, rest, _ := strings.Cut(string(text), "VmRSS:")
-	line, _, _ := strings.Cut(rest, "\n")
-	var kilobytes int64
-	if _, err := fmt.Sscan(strings.TrimSpace(line), &kilobytes); err != nil {
-		return "unknown"
-	}
-	return fmt.Sprintf("%.1f MB", float64(kilobytes)/1024)
+// wants reports whether a kind was asked for.
+func (o *options) wants(name string) bool {
+	return o.kinds == "" || slices.ContainsFunc(strings.Split(o.kinds, ","), func(word string) bool { return strings.Contains(name, word) })
 }

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"os"
 	"sync"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/hufu-auth/hufu/internal/config"
 	"github.com/hufu-auth/hufu/internal/issuer"
@@ -16,117 +17,182 @@ import (
 	"github.com/hufu-auth/hufu/internal/store"
 )
 
-const redirectURI = "https://app.example/callback"
+// A database is what was seeded: everything that requests are made of.
+type database struct {
+	*server.Server
+	issuer  *issuer.Issuer
+	clients []*client // those that get JWTs
+	opaque  []*client
+	users   []*store.User
+	grants  []*grant
+	tokens  []string // access tokens of some of the grants
 
-// data is what the requests are made of.
-type data struct {
-	clients int
-	refresh []held // refresh tokens of live grants
-	codes   []held
+	mu    sync.Mutex
+	codes []*code // not used yet
 }
 
-// held is something that a client holds.
-type held struct {
-	client int
+type client struct {
+	*store.Client
+	credentials string // as a form
+}
+
+type grant struct {
+	id         string
+	client     *client
+	generation int64
+}
+
+type code struct {
 	text   string
+	client *client
 }
 
-func clientOf(i int) string { return fmt.Sprintf("client-%03d", i) }
+var by = store.By{Actor: "bench"}
 
-// isOpaque reports whether a client gets opaque tokens: every tenth does.
-func isOpaque(i int) bool { return i%10 == 9 }
+const callback = "https://app.example/callback"
 
-func secretOf(i int) string { return fmt.Sprintf("the secret of client %06d", i) }
-
-// writers is how many goroutines fill the database; they share commits.
+// writers is how many rows are handed over at once; they share commits.
 const writers = 256
 
-// seed fills a database through the parts of the server, before that starts.
-func seed(ctx context.Context, directory, address string, o options) (*data, error) {
+// seed makes the database as a server of that issuer would have it.
+func seed(ctx context.Context, data, url string, clients, grants int) (*database, error) {
+	if err := os.Mkdir(data, 0o700); err != nil {
+		return nil, err
+	}
 	c := config.Default()
-	c.Data, c.Listen = directory, address
+	c.Data, c.Issuer = data, url
 	if err := c.Finish(); err != nil {
 		return nil, err
 	}
-	s, err := server.OpenParts(ctx, c, time.Now)
+	parts, err := server.OpenParts(ctx, c, time.Now)
 	if err != nil {
 		return nil, err
 	}
-	d := &data{clients: o.clients, refresh: make([]held, o.grants), codes: make([]held, o.codes)}
-	err = errors.Join(seedClients(ctx, s, o), seedGrants(ctx, s, c.Issuer, d))
-	return d, errors.Join(err, s.Close())
-}
-
-func seedClients(ctx context.Context, s *server.Server, o options) error {
-	return parallel(o.clients, func(i int) error {
-		m := oauth.ClientMetadata{
-			ClientName: clientOf(i), RedirectURIs: []string{redirectURI}, Scope: "read write",
-			GrantTypes: []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken, oauth.GrantClientCredentials},
-		}
-		if isOpaque(i) {
-			m.TokenFormat = oauth.TokenFormatOpaque
-		}
-		_, _, err := s.Clients.Register(ctx, clientOf(i), m, secretOf(i), store.By{Actor: "bench"})
-		return err
-	})
-}
-
-func seedGrants(ctx context.Context, s *server.Server, url string, d *data) error {
-	now := time.Now()
-	user := &store.User{ID: uuid.NewString(), Username: "alice", UsernameKey: "alice", CreatedAt: now}
-	if err := s.Store.CreateUser(ctx, user, store.By{Actor: "bench"}); err != nil {
-		return err
-	}
-	iss := &issuer.Issuer{URL: url, Ring: s.Ring, Now: time.Now}
-	grant := func(i int) *store.Grant {
-		for i %= d.clients; isOpaque(i); {
-			i--
-		}
-		return &store.Grant{
-			ID: store.NewGrantID(), GrantType: oauth.GrantAuthorizationCode, ClientID: clientOf(i), UserID: user.ID, Scope: "read write",
-			RedirectURI: redirectURI, RedirectURISent: true, AuthTime: now, ACR: "urn:hufu:acr:password", AMR: "pwd",
-			ClientEpoch: 1, UserEpoch: 1, CreatedAt: now, ExpiresAt: now.Add(24 * time.Hour),
+	db := &database{Server: parts, issuer: &issuer.Issuer{URL: url, Ring: parts.Ring, Now: time.Now}}
+	for _, step := range []func() error{
+		func() error { return db.makeClients(ctx, clients) },
+		func() error { return db.makeUsers(ctx, clients) },
+		func() error { return db.makeGrants(ctx, grants) },
+		db.makeTokens,
+	} {
+		if err := step(); err != nil {
+			return nil, errors.Join(err, db.Close())
 		}
 	}
-	live := func(i int) error {
-		g := grant(i)
-		g.RedeemedAt = now
-		token, err := iss.RefreshToken(issuer.RefreshToken{GrantID: g.ID})
-		if err != nil {
-			return err
-		}
-		d.refresh[i] = held{number(g.ClientID), token}
-		return s.Store.CreateGrant(ctx, g, nil, store.By{})
-	}
-	pending := func(i int) error {
-		g, code := grant(i), issuer.NewCode()
-		g.CodeHash, g.CodeExpiresAt = issuer.HashCode(code), g.ExpiresAt
-		d.codes[i] = held{number(g.ClientID), code}
-		return s.Store.CreateGrant(ctx, g, nil, store.By{})
-	}
-	return errors.Join(parallel(len(d.refresh), live), parallel(len(d.codes), pending))
+	return db, nil
 }
 
-func number(client string) (i int) {
-	_, _ = fmt.Sscanf(client, "client-%d", &i)
-	return i
-}
-
-// parallel calls do for 0 to n-1.
-func parallel(n int, do func(i int) error) error {
-	var group sync.WaitGroup
-	var once sync.Once
-	var first error
-	for w := range writers {
-		group.Go(func() {
-			for i := w; i < n; i += writers {
-				if err := do(i); err != nil {
-					once.Do(func() { first = err })
-					return
+// each calls act for every number below n, many at once.
+func each(n int, act func(i int) error) error {
+	var mu sync.Mutex
+	var failed error
+	var workers sync.WaitGroup
+	next := make(chan int)
+	for range writers {
+		workers.Go(func() {
+			for i := range next {
+				if err := act(i); err != nil {
+					mu.Lock()
+					failed = errors.Join(failed, err)
+					mu.Unlock()
 				}
 			}
 		})
 	}
-	group.Wait()
-	return first
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	workers.Wait()
+	return failed
 }
+
+func (db *database) makeClients(ctx context.Context, n int) error {
+	db.clients, db.opaque = make([]*client, n), make([]*client, max(1, n/10))
+	make := func(into []*client, format string) error {
+		return each(len(into), func(i int) error {
+			m := oauth.ClientMetadata{
+				ClientName: fmt.Sprintf("Client %d", i), RedirectURIs: []string{callback}, Scope: "read write", TokenFormat: format,
+				GrantTypes: []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken, oauth.GrantClientCredentials},
+			}
+			c, secret, err := db.Clients.Register(ctx, "", m, "", by)
+			if err == nil {
+				into[i] = &client{c, url.Values{"client_id": {c.ID}, "client_secret": {secret}}.Encode()}
+			}
+			return err
+		})
+	}
+	return errors.Join(make(db.clients, oauth.TokenFormatJWT), make(db.opaque, oauth.TokenFormatOpaque))
+}
+
+func (db *database) makeUsers(ctx context.Context, n int) error {
+	db.users = make([]*store.User, n)
+	return each(n, func(i int) error {
+		name := fmt.Sprintf("user%d", i)
+		db.users[i] = &store.User{ID: store.NewUserID(), Username: name, UsernameKey: name, CreatedAt: time.Now(), Epoch: 1}
+		return db.Store.CreateUser(ctx, db.users[i], by)
+	})
+}
+
+// row is a grant between somebody and some client.
+func (db *database) row() (*store.Grant, *client) {
+	now, c, u := time.Now(), pick(db.clients), pick(db.users)
+	return &store.Grant{
+		ID: store.NewGrantID(), GrantType: oauth.GrantAuthorizationCode, ClientID: c.ID, UserID: u.ID, Scope: "read write", RedirectURI: callback,
+		AuthTime: now, ACR: "urn:hufu:acr:password", AMR: "pwd", ClientEpoch: c.Epoch, UserEpoch: u.Epoch, CreatedAt: now, ExpiresAt: now.Add(90 * 24 * time.Hour),
+	}, c
+}
+
+func (db *database) makeGrants(ctx context.Context, n int) error {
+	db.grants = make([]*grant, n)
+	return each(n, func(i int) error {
+		g, c := db.row()
+		g.RedeemedAt = g.CreatedAt
+		db.grants[i] = &grant{id: g.ID, client: c}
+		return db.Store.CreateGrant(ctx, g, nil, by)
+	})
+}
+
+// makeCodes adds pending grants whose codes last longer than the bench does.
+func (db *database) makeCodes(ctx context.Context, n int) error {
+	return each(n-len(db.codes), func(int) error {
+		g, c := db.row()
+		text := issuer.NewCode()
+		g.CodeHash, g.CodeExpiresAt = issuer.HashCode(text), g.CreatedAt.Add(time.Hour)
+		if err := db.Store.CreateGrant(ctx, g, nil, by); err != nil {
+			return err
+		}
+		db.mu.Lock()
+		defer db.mu.Unlock()
+		db.codes = append(db.codes, &code{text, c})
+		return nil
+	})
+}
+
+// takeCode returns a code that nobody has used; nil when there is none left.
+func (db *database) takeCode() *code {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if len(db.codes) == 0 {
+		return nil
+	}
+	last := db.codes[len(db.codes)-1]
+	db.codes = db.codes[:len(db.codes)-1]
+	return last
+}
+
+// makeTokens mints the access tokens that are asked about again and again.
+func (db *database) makeTokens() error {
+	for range 1000 {
+		g := pick(db.grants)
+		row := &store.Grant{ID: g.id, ClientID: g.client.ID, UserID: pick(db.users).ID, AuthTime: time.Now(), ACR: "urn:hufu:acr:password", AMR: "pwd"}
+		token, err := db.issuer.GrantToken(row, &g.client.Metadata, oauth.Scope{"read", "write"}, time.Hour)
+		if err != nil {
+			return err
+		}
+		db.tokens = append(db.tokens, token+"&"+g.client.credentials)
+	}
+	return nil
+}
+
+func pick[T any](all []T) T { return all[rand.IntN(len(all))] }
