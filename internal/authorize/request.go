@@ -131,7 +131,9 @@ func (q *request) matchRedirect() error {
 // Encoding Practices Section 2.1). A token never goes into a query.
 func (q *request) checkMode() error {
 	q.responseType = q.form.Get("response_type")
-	carriesToken := slices.Contains(strings.Fields(q.responseType), oauth.ResponseTypeToken) || pinned[q.path] == oauth.ResponseTypeToken
+	carriesToken := pinned[q.path] == oauth.ResponseTypeToken || slices.ContainsFunc(strings.Fields(q.responseType), func(t string) bool {
+		return t == oauth.ResponseTypeToken || t == "id_token" // not given yet, but refused where it would come
+	})
 	q.mode = oauth.ResponseModeQuery
 	if carriesToken {
 		q.mode = oauth.ResponseModeFragment

@@ -268,8 +268,8 @@ func TestRFC6749_3_1_1_ResponseType(t *testing.T) {
 		"unknown":                {"/authorize", "frob", "unsupported_response_type", "query"},
 		"another case":           {"/authorize", "Code", "unsupported_response_type", "query"},
 		"none":                   {"/authorize", "none", "unsupported_response_type", "query"},
-		"id_token":               {"/authorize", "id_token", "unsupported_response_type", ""},
-		"hybrid":                 {"/authorize", "code id_token", "unsupported_response_type", ""},
+		"id_token":               {"/authorize", "id_token", "unsupported_response_type", "fragment"},
+		"hybrid":                 {"/authorize", "code id_token", "unsupported_response_type", "fragment"},
 		"hybrid with a token":    {"/authorize", "code token", "unsupported_response_type", "fragment"},
 		"the same twice":         {"/authorize", "code code", "unsupported_response_type", "query"},
 		"with a space":           {"/authorize", " code", "unsupported_response_type", "query"},
@@ -279,7 +279,7 @@ func TestRFC6749_3_1_1_ResponseType(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := wantRefused(t, app, app.Server.Get(t, authorizationURL(app, tt.path, "response_type", tt.responseType)), tt.want)
-			if tt.mode != "" && got.Mode != tt.mode {
+			if got.Mode != tt.mode {
 				t.Errorf("answered in the %s, want %s", got.Mode, tt.mode)
 			}
 		})
