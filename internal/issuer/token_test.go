@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -166,6 +167,61 @@ func TestReadAccessToken(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
+}
+
+// A token that was read before is asked about its key and its time again, and is
+// no other's: what is remembered is that its signature was right (KY-02, JW-06).
+func TestReadAccessTokenAgain(t *testing.T) {
+	t.Parallel()
+	for form, purpose := range map[string]string{"ES256": issuer.PurposeES256, "opaque": issuer.PurposeAccessToken} {
+		h := newHouse(t)
+		token := h.mint(t, form)
+		first, err := h.ReadAccessToken(token)
+		must(t, err)
+		first.Scope = "changed by its reader"
+		again, err := h.ReadAccessToken(token)
+		must(t, err)
+		if again.Scope != "read" {
+			t.Errorf("%s: read again it says %+v", form, again)
+		}
+		h.now = h.now.Add(10 * time.Minute)
+		if _, err := h.ReadAccessToken(token); !errors.Is(err, issuer.ErrNotActive) {
+			t.Errorf("%s at its end: %v", form, err)
+		}
+		h.now = h.now.Add(-time.Minute)
+		if _, err := h.ReadAccessToken(token); err != nil {
+			t.Errorf("%s before its end: %v", form, err)
+		}
+		must(t, h.Ring.Remove(t.Context(), h.newest(t, purpose).ID, by))
+		if _, err := h.ReadAccessToken(token); !errors.Is(err, issuer.ErrNotActive) {
+			t.Errorf("%s of a removed key: %v", form, err)
+		}
+	}
+}
+
+// Many tokens are read by many at once, and each says what it says, however many
+// have been forgotten.
+func TestReadManyAccessTokens(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	tokens := map[string]string{} // to their grants
+	for range 50 {
+		g := alice()
+		token, err := h.GrantToken(g, &oauth.ClientMetadata{}, nil, 10*time.Minute)
+		must(t, err)
+		tokens[token] = g.ID
+	}
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for token, id := range tokens {
+				if got, err := h.ReadAccessToken(token); err != nil || got.GrantID != id {
+					t.Errorf("the token of %s is read as %+v, %v", id, got, err)
+				}
+			}
+		})
+	}
+	readers.Wait()
 }
 
 // A foreign resource server verifies a token with the published key set alone,

@@ -35,8 +35,8 @@ type Discovery struct {
 // madeMetadata is a document that may be served for a second. When the database
 // does not answer, the last one is served on: metadata decides nothing.
 type madeMetadata struct {
-	document oauth.ServerMetadata
-	at       time.Time
+	text web.Encoded
+	at   time.Time
 }
 
 // Addresses of the documents, below the issuer.
@@ -51,21 +51,21 @@ type Endpoints struct{ Authorization, Token, Introspection, Revocation string }
 // Metadata serves the document of RFC 8414 Section 3.
 func (d *Discovery) Metadata(at Endpoints) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		document, err := d.current(r.Context(), at)
+		text, err := d.current(r.Context(), at)
 		if err != nil {
 			return err
 		}
 		w.Header().Set("Cache-Control", "public, max-age=60")
-		return web.JSON(w, http.StatusOK, document)
+		return web.JSON(w, http.StatusOK, text)
 	}
 }
 
-func (d *Discovery) current(ctx context.Context, at Endpoints) (*oauth.ServerMetadata, error) {
+func (d *Discovery) current(ctx context.Context, at Endpoints) (web.Encoded, error) {
 	last, now := d.metadata.Load(), d.Now()
 	if last != nil && now.Sub(last.at) < time.Second && !now.Before(last.at) {
-		return &last.document, nil
+		return last.text, nil
 	}
-	made := &madeMetadata{document: d.fixed(at), at: now}
+	document := d.fixed(at)
 	for grant, addTo := range map[string]func(m *oauth.ServerMetadata){
 		oauth.GrantPassword: func(m *oauth.ServerMetadata) {},
 		oauth.GrantImplicit: func(m *oauth.ServerMetadata) {
@@ -74,19 +74,23 @@ func (d *Discovery) current(ctx context.Context, at Endpoints) (*oauth.ServerMet
 	} {
 		used, err := d.Store.GrantInUse(ctx, grant)
 		if err != nil && last != nil {
-			return &last.document, nil
+			return last.text, nil
 		}
 		if err != nil {
 			return nil, err
 		}
 		if used && !slices.Contains(d.Forbidden, grant) {
-			made.document.GrantTypesSupported = append(made.document.GrantTypesSupported, grant)
-			addTo(&made.document)
+			document.GrantTypesSupported = append(document.GrantTypesSupported, grant)
+			addTo(&document)
 		}
 	}
-	slices.Sort(made.document.GrantTypesSupported)
-	d.metadata.Store(made)
-	return &made.document, nil
+	slices.Sort(document.GrantTypesSupported)
+	text, err := web.Encode(document)
+	if err != nil {
+		return nil, err
+	}
+	d.metadata.Store(&madeMetadata{text, now})
+	return text, nil
 }
 
 // fixed is what does not depend on the clients that exist.

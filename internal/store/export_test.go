@@ -24,3 +24,8 @@ const ExpireBatch = expireBatch
 
 // Waiting is how many units stand in line.
 func (s *Store) Waiting() int { return len(s.writer.units) }
+
+// WriteOne runs a unit that writes by one statement.
+func (s *Store) WriteOne(ctx context.Context, unit func(tx *Tx) error) error {
+	return s.writeOne(ctx, unit)
+}

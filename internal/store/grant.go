@@ -159,7 +159,7 @@ const maxWrongVerifiers = 10
 // ErrNotFound. Nothing of the grant can be used after expiresAt.
 func (s *Store) RedeemCode(ctx context.Context, codeHash, clientID, requestID string, now, expiresAt time.Time) (*Grant, error) {
 	var g Grant
-	err := s.write(ctx, func(tx *Tx) error {
+	err := s.writeOne(ctx, func(tx *Tx) error {
 		err := tx.row(ctx, `
 			UPDATE oauth_grant SET redeemed_at = $3, redeemed_by = $4, rotated_at = $3, expires_at = $5,
 				keep_until = CASE WHEN keep_until > $5 THEN keep_until ELSE $5 END
@@ -227,7 +227,7 @@ func (s *Store) NextGeneration(ctx context.Context, r Refresh) (*Grant, error) {
 		next++
 	}
 	var g Grant
-	err := s.write(ctx, func(tx *Tx) error {
+	err := s.writeOne(ctx, func(tx *Tx) error {
 		err := tx.row(ctx, `
 			UPDATE oauth_grant SET generation = $3, rotated_at = $4
 			WHERE id = $1 AND client_id = $2 AND generation <= $5 AND redeemed_at IS NOT NULL AND revoked_at IS NULL

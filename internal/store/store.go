@@ -94,7 +94,13 @@ func (s *Store) Ping(ctx context.Context) error {
 // write runs unit in a transaction and returns when its commit is durable. An
 // error of unit undoes what it wrote, and nothing else.
 func (s *Store) write(ctx context.Context, unit func(tx *Tx) error) error {
-	return s.writer.do(ctx, unit)
+	return s.writer.do(ctx, false, unit)
+}
+
+// writeOne is write for a unit that writes by one gated statement, and by that
+// only when it returns nil: it needs no savepoint.
+func (s *Store) writeOne(ctx context.Context, unit func(tx *Tx) error) error {
+	return s.writer.do(ctx, true, unit)
 }
 
 // A Tx is a transaction: every query works on it, and what it writes is
@@ -162,14 +168,20 @@ func (q *queries) stmt(ctx context.Context, text string) (*sql.Stmt, error) {
 type row struct {
 	*sql.Row
 	err error
+	ctx context.Context //nolint:containedctx // that of the statement, until Scan
 }
 
-// Scan copies the columns out; sql.ErrNoRows when there was no row.
+// Scan copies the columns out; sql.ErrNoRows when there was no row. A statement
+// that was interrupted may look as if it had found none: that is no answer.
 func (r row) Scan(dest ...any) error {
 	if r.err != nil {
 		return r.err
 	}
-	return r.Row.Scan(dest...)
+	err := r.Row.Scan(dest...)
+	if errors.Is(err, sql.ErrNoRows) && r.ctx.Err() != nil {
+		return r.ctx.Err()
+	}
+	return err
 }
 
 func (q *queries) row(ctx context.Context, text string, args ...any) row {
@@ -177,7 +189,8 @@ func (q *queries) row(ctx context.Context, text string, args ...any) row {
 	if err != nil {
 		return row{err: err}
 	}
-	return row{Row: stmt.QueryRowContext(q.context(ctx), args...)}
+	ctx = q.context(ctx)
+	return row{Row: stmt.QueryRowContext(ctx, args...), ctx: ctx}
 }
 
 // each calls scan for every row of an answer.
@@ -186,7 +199,8 @@ func (q *queries) each(ctx context.Context, scan func(r *sql.Rows) error, text s
 	if err != nil {
 		return err
 	}
-	rows, err := stmt.QueryContext(q.context(ctx), args...)
+	ctx = q.context(ctx)
+	rows, err := stmt.QueryContext(ctx, args...)
 	if err != nil {
 		return err
 	}
@@ -196,7 +210,10 @@ func (q *queries) each(ctx context.Context, scan func(r *sql.Rows) error, text s
 			return err
 		}
 	}
-	return rows.Err()
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	return ctx.Err() // the rows of an interrupted statement may not be all
 }
 
 // wrap says which act failed; nil stays nil, no row becomes ErrNotFound, what

@@ -31,6 +31,7 @@ type writer struct {
 
 type unit struct {
 	run   func(tx *Tx) error
+	one   bool         // writes by one statement only, which undoes itself when it fails
 	state atomic.Int32 // waiting, then taken or given up: whoever is first
 	err   error
 	done  chan struct{}
@@ -56,8 +57,8 @@ func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
 // do hands a unit over and waits for its commit. A caller whose context ends
 // while the unit still waits in line takes it back; once it has been taken, its
 // outcome is told however long that takes, because a commit cannot be unsaid.
-func (w *writer) do(ctx context.Context, run func(tx *Tx) error) error {
-	u := &unit{run: run, done: make(chan struct{})}
+func (w *writer) do(ctx context.Context, one bool, run func(tx *Tx) error) error {
+	u := &unit{run: run, one: one, done: make(chan struct{})}
 	if err := w.hand(ctx, u); err != nil {
 		return err
 	}
@@ -184,8 +185,16 @@ func (w *writer) abandon(ctx context.Context, group []*unit, why error) {
 }
 
 // run gives a unit a savepoint, and takes it back when the unit fails. broken
-// tells that the transaction around it is no more.
+// tells that the transaction around it cannot go on.
 func (w *writer) run(ctx context.Context, u *unit) (err, broken error) {
+	if u.one {
+		// A verdict is reached without having written; after any other failure nobody
+		// could tell.
+		if err = w.guard(u); err != nil && !isVerdict(err) {
+			return nil, err
+		}
+		return err, nil
+	}
 	if _, err := w.tx.exec(ctx, "SAVEPOINT unit"); err != nil {
 		return nil, fmt.Errorf("savepoint: %w", err)
 	}

@@ -347,6 +347,50 @@ func TestBrokenTransaction(t *testing.T) {
 	}
 }
 
+// A unit of one statement has no savepoint. A verdict of it is its own, for it
+// comes without a write; any other failure ends the group, for nobody could tell
+// what is left of it.
+func TestOneStatement(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	for name, tt := range map[string]struct {
+		unit  func(tx *store.Tx) error
+		want  error // of the unit
+		group error // of its neighbours
+	}{
+		"writes":  {put(t.Context(), "writes"), nil, nil},
+		"verdict": {func(*store.Tx) error { return store.ErrReplayed }, store.ErrReplayed, nil},
+		"fails": {func(tx *store.Tx) error {
+			if err := put(t.Context(), "fails")(tx); err != nil {
+				return err
+			}
+			return errors.New("behind the write")
+		}, store.ErrUnavailable, store.ErrUnavailable},
+		"panics": {func(tx *store.Tx) error {
+			if err := put(t.Context(), "panics")(tx); err != nil {
+				return err
+			}
+			panic("behind the write")
+		}, store.ErrUnavailable, store.ErrUnavailable},
+	} {
+		results := together(t, s,
+			func() error { return s.Write(t.Context(), put(t.Context(), name+" first")) },
+			func() error { return s.WriteOne(t.Context(), tt.unit) },
+			func() error { return s.Write(t.Context(), put(t.Context(), name+" last")) },
+		)
+		want(t, name, results[1], tt.want)
+		for i, id := range map[int]string{0: name + " first", 2: name + " last"} {
+			want(t, id, results[i], tt.group)
+			if has(t, s, id) != (tt.group == nil) {
+				t.Errorf("%s: there %t", id, has(t, s, id))
+			}
+		}
+		if has(t, s, name) != (name == "writes") {
+			t.Errorf("%s: there %t", name, has(t, s, name))
+		}
+	}
+}
+
 // A panic is an error of its unit, with its stack for the operator, and the
 // writer goes on.
 func TestPanic(t *testing.T) {

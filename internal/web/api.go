@@ -115,13 +115,26 @@ func retryAfter(wait time.Duration) string {
 	return strconv.Itoa(int((wait + time.Second - 1) / time.Second))
 }
 
-// JSON answers with a value. It is the one place where API answers are written.
-func JSON(w http.ResponseWriter, status int, value any) error {
+// Encoded is the text of a JSON answer, made before because it is given often.
+type Encoded []byte
+
+// Encode makes the text of an answer.
+func Encode(value any) (Encoded, error) {
 	body, err := json.Marshal(value)
 	if err != nil {
-		return fmt.Errorf("web: encode answer: %w", err)
+		return nil, fmt.Errorf("web: encode answer: %w", err)
 	}
-	body = append(body, '\n') // so that a terminal shows its prompt on a line of its own
+	return append(body, '\n'), nil // so that a terminal shows its prompt on a line of its own
+}
+
+// JSON answers with a value. It is the one place where API answers are written.
+func JSON(w http.ResponseWriter, status int, value any) (err error) {
+	body, ok := value.(Encoded)
+	if !ok {
+		if body, err = Encode(value); err != nil {
+			return err
+		}
+	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
