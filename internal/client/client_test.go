@@ -364,7 +364,7 @@ func TestRegister(t *testing.T) {
 	if len(c.Secrets) != 1 || c.Secrets[0].Hash != hashOf(plain) || strings.Contains(fmt.Sprintf("%+v", c), plain) {
 		t.Errorf("stored %+v", c.Secrets)
 	}
-	if client.NewSecret() == client.NewSecret() {
+	if first, second := client.NewSecret(), client.NewSecret(); first == second {
 		t.Error("two secrets are the same")
 	}
 	if diff := cmp.Diff([]string{oauth.GrantClientCredentials}, c.Metadata.GrantTypes); diff != "" {

@@ -50,6 +50,22 @@ func TestSealPurposes(t *testing.T) {
 	}
 }
 
+// A sealed text has one spelling: bits of its last letter that stand for nothing
+// are not ignored.
+func TestSealOneSpelling(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for size := range 6 {
+		sealed, err := h.Ring.Seal(issuer.PurposeRequest, make([]byte, size))
+		must(t, err)
+		if other := strays(sealed); other != sealed {
+			if _, err := h.Ring.Open(issuer.PurposeRequest, other); err == nil {
+				t.Errorf("%d bytes: %q opens, and so does %q", size, sealed, other)
+			}
+		}
+	}
+}
+
 // A tag is right for its purpose and text alone, and stays right when the key is
 // rotated.
 func TestTag(t *testing.T) {

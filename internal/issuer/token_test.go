@@ -321,7 +321,7 @@ func strays(token string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, token[len(token)-1])
 	if len(strings.TrimPrefix(token, "hrt_"))%4 == 0 {
-		return token
+		return token // there are none
 	}
 	return token[:len(token)-1] + string(alphabet[last|1])
 }

@@ -289,8 +289,9 @@ func (t shell) split(command string) []string {
 			word, open, i = word+command[i+1:end], true, end
 		case c == '"':
 			end := strings.LastIndexByte(command, '"')
-			inner, ok := strings.CutPrefix(command[i+1:end], "$(")
-			if inner, ok = strings.CutSuffix(inner, ")"); !ok {
+			inner, opened := strings.CutPrefix(command[i+1:end], "$(")
+			inner, closed := strings.CutSuffix(inner, ")")
+			if !opened || !closed {
 				t.Fatalf("no command in %q", command[i:end])
 			}
 			word, open, i = word+strings.TrimRight(t.run(inner), "\n"), true, end

@@ -20,16 +20,18 @@ var migrations embed.FS
 
 // migrate brings the schema up to this release. Several processes may start at
 // once: one runs, under a kernel lock, and the version is read after the lock is
-// had. A file that already holds something is copied aside first.
+// had. The lock also covers the first connection to a new file: one that turns it
+// into a WAL file would find it locked by another that does. A file that already
+// holds something is copied aside first.
 func (s *Store) migrate(ctx context.Context) error {
-	if current, err := s.schemaIsCurrent(ctx); err != nil || current {
-		return err
-	}
 	release, err := lockFile(s.path+".migrate.lock", syscall.LOCK_EX)
 	if err != nil {
 		return err
 	}
 	defer release()
+	if current, err := s.schemaIsCurrent(ctx); err != nil || current {
+		return err
+	}
 
 	folder, err := fs.Sub(migrations, "migrations")
 	if err != nil {

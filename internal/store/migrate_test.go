@@ -126,6 +126,31 @@ func TestOpenByManyProcesses(t *testing.T) {
 	}
 }
 
+// Commands come and go beside one another, and each that opens the database while
+// another closes it can use it at once.
+func TestOpenWhileOthersClose(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "hufu.db")
+	var commands sync.WaitGroup
+	for i := range 4 {
+		commands.Go(func() {
+			for n := range 40 {
+				s, err := store.Open(t.Context(), "sqlite:"+path)
+				if err == nil {
+					err = errors.Join(s.Record(t.Context(), store.Event{At: now, Kind: "k"}), s.Ping(t.Context()), s.Close())
+				}
+				if err != nil {
+					t.Errorf("command %d of line %d: %v", n, i, err)
+				}
+			}
+		})
+	}
+	commands.Wait()
+	if n := count(t, openAt(t, path), `SELECT COUNT(*) FROM event`); n != 4*40 {
+		t.Errorf("%d events of %d commands", n, 4*40)
+	}
+}
+
 // raw opens a database without any code of ours.
 func raw(t *testing.T, path string) *sql.DB {
 	t.Helper()
