@@ -406,7 +406,8 @@ func TestKill(t *testing.T) {
 	m := newMachine(t)
 	const kills = 100
 	judged, cut := 0, 0
-	for round := 0; round < kills || judged < 1000 && round < 4*kills; round++ { // more of them on a slow machine
+	// More of them on a machine so slow, or so quick, that too little was under way.
+	for round := 0; round < kills || (judged < 1000 || cut < kills/2) && round < 4*kills; round++ {
 		pause := time.Duration(rand.IntN(80)) * time.Millisecond
 		deals := m.load(6, func() {
 			time.Sleep(pause) // the random moment
@@ -435,7 +436,7 @@ func TestKill(t *testing.T) {
 	if median, last := m.starts[len(m.starts)/2], m.starts[len(m.starts)-1]; median > 2*time.Second || last > 10*time.Second {
 		t.Errorf("starts took %v in the middle and %v at most, want 2s", median, last)
 	}
-	if judged < 1000 || cut < kills {
+	if judged < 1000 || cut < kills/2 {
 		t.Errorf("%d acknowledged answers were judged, and %d requests cut off: too few to say anything", judged, cut)
 	}
 	t.Logf("%d kills, %d answers judged, %d requests cut off; starts took %v in the middle, %v at most", kills, judged, cut, m.starts[len(m.starts)/2], m.starts[len(m.starts)-1])

@@ -133,33 +133,34 @@ func (w *writer) gather(first *unit) []*unit {
 
 // commit runs a group in one transaction. The statements run without the
 // callers' contexts: an interrupted statement would undo the whole group.
+//
+// A unit that failed waits for the commit like the others: what it failed for may
+// be what a neighbour has written, which nobody else can see before.
 func (w *writer) commit(group []*unit) {
 	ctx := context.Background()
 	if err := w.begin(ctx); err != nil {
 		finish(group, fmt.Errorf("%w: begin: %w", ErrUnavailable, err))
 		return
 	}
-	var live []*unit
+	var judged []*unit
 	for i, u := range group {
 		if !u.state.CompareAndSwap(waiting, taken) {
 			continue
 		}
 		var broken error
 		if u.err, broken = w.run(ctx, u); broken != nil {
-			w.abandon(ctx, append(live, group[i:]...), broken)
+			w.abandon(ctx, append(judged, group[i:]...), broken)
 			return
 		}
-		if u.err != nil {
-			finish([]*unit{u}, u.err)
-			continue
-		}
-		live = append(live, u)
+		judged = append(judged, u)
 	}
 	if _, err := w.tx.exec(ctx, "COMMIT"); err != nil {
-		w.abandon(ctx, live, fmt.Errorf("commit: %w", err))
+		w.abandon(ctx, judged, fmt.Errorf("commit: %w", err))
 		return
 	}
-	finish(live, nil)
+	for _, u := range judged {
+		close(u.done)
+	}
 }
 
 // begin opens a transaction. When one stands open still, because its end failed,
@@ -219,6 +220,7 @@ func (w *writer) guard(u *unit) (err error) {
 	return u.run(w.tx)
 }
 
+// finish gives every unit of a group the same bad news.
 func finish(group []*unit, err error) {
 	for _, u := range group {
 		u.err = err

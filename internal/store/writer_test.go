@@ -169,6 +169,60 @@ func TestAcknowledgedAfterCommit(t *testing.T) {
 	want(t, "behind", <-behind, nil)
 }
 
+// A refusal is told after the commit, too: whoever learns that another was first
+// finds what that one wrote. And when the commit fails, nobody was first.
+func TestRefusedAfterCommit(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	lose := func(tx *store.Tx) error {
+		if n, err := tx.Count(t.Context(), `SELECT COUNT(*) FROM revoked_token WHERE jti = 'winner'`); n == 0 || err != nil {
+			return errors.Join(errors.New("there is no winner yet"), err)
+		}
+		return store.ErrConflict
+	}
+	for _, write := range []func(context.Context, func(*store.Tx) error) error{s.Write, s.WriteOne} {
+		release := hold(t, s)
+		queue(t, s, put(t.Context(), "winner"))
+		lost := make(chan error, 1)
+		go func() { lost <- write(t.Context(), lose) }()
+		for s.Waiting() < 2 {
+			time.Sleep(time.Millisecond)
+		}
+		running, finish := make(chan struct{}), make(chan struct{})
+		last := queue(t, s, func(*store.Tx) error { close(running); <-finish; return nil })
+		release()
+		<-running
+		select {
+		case err := <-lost:
+			t.Errorf("%v was told before the commit", err)
+		default:
+		}
+		close(finish)
+		want(t, "loser", <-lost, store.ErrConflict)
+		if !has(t, s, "winner") {
+			t.Error("the loser does not see the winner")
+		}
+		want(t, "last", <-last, nil)
+		must(t, s.Write(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), `DELETE FROM revoked_token`)
+			return err
+		}))
+	}
+	results := together(t, s,
+		func() error { return s.Write(t.Context(), put(t.Context(), "winner")) },
+		func() error { return s.Write(t.Context(), lose) },
+		func() error {
+			return s.Write(t.Context(), func(tx *store.Tx) error {
+				_, err := tx.Exec(t.Context(), "ROLLBACK")
+				return err
+			})
+		},
+	)
+	for i, err := range results {
+		want(t, fmt.Sprintf("unit %d of a group that was not committed", i), err, store.ErrUnavailable)
+	}
+}
+
 // A caller who gives up while waiting in line has written nothing; one who gives
 // up too late learns the true outcome; and neither harms a neighbour.
 func TestCancelledWaiting(t *testing.T) {
