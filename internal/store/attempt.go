@@ -65,17 +65,3 @@ func (s *Store) Forgive(ctx context.Context, bucket string, limit Limit) error {
 		return err
 	}))
 }
-
-// Wait tells how long a bucket is full, without counting anything.
-func (q *queries) Wait(ctx context.Context, bucket string, limit Limit, now time.Time) (time.Duration, error) {
-	var full int64
-	err := wrap("read attempts", q.row(ctx, `SELECT full_at FROM attempt WHERE bucket = $1`, bucket).Scan(&full))
-	if err != nil {
-		if errors.Is(err, ErrNotFound) {
-			return 0, nil
-		}
-		return 0, err
-	}
-	allowance := now.UnixMilli() + int64(limit.Burst-1)*limit.Interval.Milliseconds()
-	return max(0, time.Duration(full-allowance)*time.Millisecond), nil
-}

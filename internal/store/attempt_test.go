@@ -88,34 +88,6 @@ func TestForgive(t *testing.T) {
 	}
 }
 
-// Looking counts nothing and says what an attempt would.
-func TestWait(t *testing.T) {
-	t.Parallel()
-	s := open(t)
-	look := func(after time.Duration) time.Duration {
-		t.Helper()
-		wait, err := s.Wait(t.Context(), "b", limit, now.Add(after))
-		must(t, err)
-		return wait
-	}
-	if got := look(0); got != 0 {
-		t.Errorf("unknown: %v", got)
-	}
-	for i := range 3 {
-		_, err := s.Attempt(t.Context(), "b", limit, now)
-		must(t, err)
-		if got, want := look(0), map[int]time.Duration{2: 10 * time.Second}[i]; got != want {
-			t.Errorf("after %d: %v, want %v", i+1, got, want)
-		}
-	}
-	if got := look(4 * time.Second); got != 6*time.Second {
-		t.Errorf("4s later: %v", got)
-	}
-	if got := look(time.Hour); got != 0 {
-		t.Errorf("an hour later: %v", got)
-	}
-}
-
 // Parallel attempts never exceed the limit (LG-07).
 func TestAttemptRace(t *testing.T) {
 	t.Parallel()
