@@ -21,10 +21,11 @@ build: ## build bin/hufu, static, without the paths of this machine
 setup: ## install what the tests need and this machine lacks (Debian packages)
 	@scripts/setup-tests
 
-test: setup ## run every test, shuffled, under the race detector
+test: setup ## run every test, shuffled, under the race detector, on both databases
 	@GO='$(GO)' scripts/check-format
 	$(GO) vet ./...
 	$(GO) test -race -shuffle=on -timeout 15m ./...
+	OAUTHTEST_ENGINE=postgres $(GO) test -race -shuffle=on -timeout 15m ./internal/spec
 
 check: ## check format, vet, lint, the rules of the house and generated files
 	@GO='$(GO)' scripts/check-format

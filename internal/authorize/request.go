@@ -89,7 +89,7 @@ func (e *Endpoint) findClient(ctx context.Context, q *request) error {
 	if id == "" {
 		return web.Explain(web.ReasonUnknownClient, oauth.Errorf(oauth.InvalidRequest, "client_id is missing"))
 	}
-	c, err := e.Store.Client(ctx, id)
+	c, err := e.Store.KnownClient(ctx, id, e.Now())
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return web.Explain(web.ReasonUnknownClient, oauth.Refuse(oauth.InvalidRequest, "client_id is unknown", fmt.Errorf("no client %.80q", id)))

@@ -250,7 +250,7 @@ func (a *app) keyReset() *cobra.Command {
 
 // reset does not open the keys, for they are what cannot be opened.
 func (a *app) reset(ctx context.Context, c *config.Config) (err error) {
-	db, err := store.Open(ctx, c.Database)
+	db, err := server.OpenStore(ctx, c)
 	if err != nil {
 		return err
 	}

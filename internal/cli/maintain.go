@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hufu-auth/hufu/internal/config"
-	"github.com/hufu-auth/hufu/internal/store"
+	"github.com/hufu-auth/hufu/internal/server"
 )
 
 func (a *app) migrateCommand() *cobra.Command {
@@ -21,7 +21,7 @@ func (a *app) migrateCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		db, err := store.Open(cmd.Context(), c.Database)
+		db, err := server.OpenStore(cmd.Context(), c)
 		if err != nil {
 			return err
 		}

@@ -85,7 +85,7 @@ func (a *app) listen(ctx context.Context, s *server.Server, c *config.Config, o 
 	if o.Demo && !isLoopback(l.Addr()) {
 		return errors.Join(errDemoOpen, l.Close())
 	}
-	o.Log.Info("ready", "address", l.Addr().String(), "issuer", c.Issuer, "database", c.Database, "version", version())
+	o.Log.Info("ready", "address", l.Addr().String(), "issuer", c.Issuer, "database", c.DatabaseName(), "version", version())
 	if o.Demo {
 		fmt.Fprint(a.stdout, demo.Tutorial(c.Issuer))
 	}
@@ -175,7 +175,7 @@ func legacyWarnings(m oauth.ClientMetadata, forbidden []string) []string {
 // opened them since may have had a reason.
 func fileWarnings(c *config.Config) []string {
 	var warnings []string
-	for _, path := range []string{c.Data, c.SQLitePath(), c.MasterKeyFile, server.MasterKeyPath(c)} {
+	for _, path := range []string{c.Data, c.SQLitePath(), c.DatabaseFile, c.MasterKeyFile, server.MasterKeyPath(c)} {
 		if path == "" {
 			continue
 		}

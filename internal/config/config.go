@@ -35,8 +35,21 @@ type Config struct {
 	// placed elsewhere. It is made with mode 0700.
 	Data string `yaml:"data"`
 
-	// The database, as `sqlite:PATH`. Empty means `sqlite:DATA/hufu.db`.
+	// The database: `sqlite:PATH`, or `postgres://USER:PASSWORD@HOST:PORT/NAME` for
+	// PostgreSQL 15 or newer, with the parameters that libpq knows behind a `?`
+	// (`sslmode=verify-full`, several hosts, `passfile`). Behind a pooler such as
+	// pgbouncer in transaction mode add `default_query_exec_mode=exec`. Empty means
+	// `sqlite:DATA/hufu.db`.
 	Database string `yaml:"database"`
+
+	// A file that holds what `database` would, so that a password stands in no
+	// command line and no environment. Set one of the two.
+	DatabaseFile string `yaml:"database_file"`
+
+	// How many connections to PostgreSQL this server opens at most. 0 means four
+	// for each core, and eight at least. All servers together must stay below the
+	// `max_connections` of PostgreSQL.
+	DatabaseConnections int `yaml:"database_connections"`
 
 	// The key that seals private keys and secrets in the database: 32 random bytes
 	// as base64 or hex. When neither this nor `master_key_file` is set, the server
@@ -185,7 +198,7 @@ func (c *Config) Finish() error {
 		c.Issuer = deriveIssuer(c.Listen, c.TLSCertificateFile != "")
 		c.resolved.issuer = c.Issuer
 	}
-	if c.Database == "" || c.Database == c.resolved.database {
+	if c.DatabaseFile == "" && (c.Database == "" || c.Database == c.resolved.database) {
 		c.Database = sqlitePrefix + strings.TrimRight(c.Data, "/") + "/hufu.db"
 		c.resolved.database = c.Database
 	}
@@ -205,9 +218,6 @@ func (c *Config) BasePath() string {
 // Secure reports whether browsers reach this server by https, which decides
 // about the attributes of cookies and about HSTS.
 func (c *Config) Secure() bool { return strings.HasPrefix(c.Issuer, "https://") }
-
-// SQLitePath is the path of the database file.
-func (c *Config) SQLitePath() string { return strings.TrimPrefix(c.Database, sqlitePrefix) }
 
 // HashSlots is PasswordHashSlots with its default filled in.
 func (c *Config) HashSlots() int {

@@ -69,6 +69,8 @@ func (c *Config) ReadMasterKey() ([]byte, error) {
 // used. It stands apart from Finish because not every command needs those files.
 func (c *Config) CheckFiles() error {
 	_, err := c.ReadMasterKey()
+	_, databaseErr := c.ReadDatabase()
+	err = errors.Join(err, databaseErr)
 	if c.TLSCertificateFile != "" && c.TLSKeyFile != "" {
 		if _, tlsErr := tls.LoadX509KeyPair(c.TLSCertificateFile, c.TLSKeyFile); tlsErr != nil {
 			err = errors.Join(err, c.mistake("tls_certificate_file", tlsErr.Error()))

@@ -13,8 +13,6 @@ import (
 	"unicode/utf8"
 )
 
-const sqlitePrefix = "sqlite:"
-
 // validate reports every mistake of values that are readable each for itself.
 func (c *Config) validate() error {
 	return errors.Join(
@@ -47,19 +45,6 @@ func (c *Config) checkListen() error {
 	return c.mistake("listen", "plain http would be open to others here. Listen on localhost, "+
 		"or set tls_certificate_file and tls_key_file, "+
 		"or set issuer to the https address of your proxy and trusted_proxies to the proxy's own address")
-}
-
-func (c *Config) checkDatabase() error {
-	path, isSQLite := strings.CutPrefix(c.Database, sqlitePrefix)
-	switch {
-	case strings.HasPrefix(c.Database, "postgres://"), strings.HasPrefix(c.Database, "postgresql://"):
-		return c.mistake("database", "this release knows SQLite only; want sqlite:PATH")
-	case !isSQLite, path == "", strings.ContainsRune(path, 0):
-		return c.mistake("database", "want sqlite:PATH")
-	case strings.Contains(path, ":memory:"):
-		return c.mistake("database", "want a file; a database in memory forgets every grant")
-	}
-	return nil
 }
 
 func (c *Config) checkMasterKey() error {
@@ -172,6 +157,9 @@ func (c *Config) Warnings() []string {
 	}
 	if c.Secure() && c.TLSCertificateFile == "" && len(c.TrustedProxies) == 0 {
 		warn("trusted_proxies", "empty while a proxy must be in front, so every caller seems to come from the proxy and shares its limits")
+	}
+	if c.DatabaseFile == "" && !c.databaseProtected() {
+		warn("database", "who is between this server and PostgreSQL can read and change everything; sslmode=verify-full keeps them out")
 	}
 	for _, p := range c.TrustedProxies {
 		if p.Bits() == 0 {

@@ -24,7 +24,7 @@ const origin = "http://localhost:8080"
 // parts opens a database with keys.
 func parts(t *testing.T) demo.Parts {
 	t.Helper()
-	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "hufu.db"))
+	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "hufu.db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

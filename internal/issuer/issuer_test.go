@@ -25,7 +25,7 @@ const publish = 15 * time.Minute
 
 func openStore(t testing.TB) *store.Store {
 	t.Helper()
-	s, err := store.Open(context.Background(), "sqlite:"+filepath.Join(t.TempDir(), "hufu.db"))
+	s, err := store.Open(context.Background(), "sqlite:"+filepath.Join(t.TempDir(), "hufu.db"), store.Options{})
 	must(t, err)
 	t.Cleanup(func() { s.Close() })
 	return s

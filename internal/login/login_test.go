@@ -36,7 +36,7 @@ var by = store.By{Actor: "test"}
 
 func newBench(t testing.TB) *bench {
 	t.Helper()
-	s, err := store.Open(context.Background(), "sqlite:"+filepath.Join(t.TempDir(), "hufu.db"))
+	s, err := store.Open(context.Background(), "sqlite:"+filepath.Join(t.TempDir(), "hufu.db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

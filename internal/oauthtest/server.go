@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/hufu-auth/hufu/internal/config"
+	"github.com/hufu-auth/hufu/internal/dbtest"
 	"github.com/hufu-auth/hufu/internal/login"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/server"
@@ -97,7 +99,7 @@ func StartIn(t testing.TB, data string, edits ...func(*config.Config)) *Server {
 	}
 	c := config.Default()
 	c.Listen, c.Issuer, c.Data, c.LogLevel = listener.Addr().String(), "http://"+listener.Addr().String(), data, "debug"
-	c.Database = "sqlite:" + filepath.Join(data, "hufu.db")
+	c.Database = database(t, data)
 	for _, edit := range edits {
 		edit(c)
 	}
@@ -125,6 +127,42 @@ func StartIn(t testing.TB, data string, edits ...func(*config.Config)) *Server {
 		}
 	})
 	return s
+}
+
+// EngineVariable names the database that servers of tests run on: "postgres", or
+// empty for SQLite. `make test` runs the tests that go through HTTP with either.
+const EngineVariable = "OAUTHTEST_ENGINE"
+
+// OnPostgres reports whether servers of tests run on PostgreSQL.
+func OnPostgres() bool { return os.Getenv(EngineVariable) == "postgres" }
+
+// DataDir is a data directory for servers that come one after another: its database
+// lasts until t ends.
+func DataDir(t testing.TB) string {
+	t.Helper()
+	data := t.TempDir()
+	database(t, data)
+	return data
+}
+
+// OnFile makes a server run on SQLite, for a test that looks at the file.
+func OnFile(c *config.Config) { c.Database = "sqlite:" + filepath.Join(c.Data, "hufu.db") }
+
+// databases are those that stand in for the file of a data directory.
+var databases sync.Map
+
+// database is the address of the database of a data directory.
+func database(t testing.TB, data string) string {
+	t.Helper()
+	if !OnPostgres() {
+		return "sqlite:" + filepath.Join(data, "hufu.db")
+	}
+	if known, ok := databases.Load(data); ok {
+		return known.(string)
+	}
+	dsn := dbtest.DSN(t)
+	databases.Store(data, dsn)
+	return dsn
 }
 
 // operator is who makes what tests need.

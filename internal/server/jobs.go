@@ -10,40 +10,91 @@ import (
 
 // How often the jobs run.
 const (
-	refreshEvery = 500 * time.Millisecond // so that a change by a command is seen within a second
-	expireEvery  = 10 * time.Second
-	rotateEvery  = time.Minute
+	followEvery   = 500 * time.Millisecond // a change made elsewhere is seen within a second
+	takeBackEvery = 100 * time.Millisecond // a client may come again as soon as the database is back
+	expireEvery   = 10 * time.Second
+	rotateEvery   = time.Minute
 )
 
-// run does what must be done by itself, until the server closes: follow the key
-// ring, remove expired rows, rotate aged keys. None waits for another.
+// holdFor is how long a job is this server's after it was last heard of.
+const holdFor = 30 * time.Second
+
+// run does what must be done by itself, until the server closes: follow what others
+// change, settle what was left open, remove expired rows, rotate aged keys. None
+// waits for another.
 func (s *Server) run(ctx context.Context) {
 	defer close(s.jobsEnd)
 	var jobs sync.WaitGroup
 	for _, job := range []struct {
 		name  string
 		every time.Duration
+		wake  <-chan struct{}
 		do    func(ctx context.Context) error
 	}{
-		{"read key ring", refreshEvery, s.Ring.Refresh},
-		{"delete expired rows", expireEvery, s.expire},
-		{"rotate keys", rotateEvery, s.rotate},
+		{"follow changes", followEvery, s.Store.Changes(), s.follow},
+		{"take back", takeBackEvery, nil, func(ctx context.Context) error { return s.Store.TakeBack(ctx, s.now()) }},
+		{"delete expired rows", expireEvery, nil, s.alone("expire", s.expire)},
+		{"rotate keys", rotateEvery, nil, s.alone("rotate", s.rotate)},
 	} {
 		jobs.Go(func() {
-			for sleep(ctx, job.every) == nil {
-				if err := job.do(ctx); err != nil && ctx.Err() == nil {
+			failing := false
+			for wait(ctx, job.every, job.wake) == nil {
+				err := job.do(ctx)
+				if err != nil && !failing && ctx.Err() == nil {
 					s.log.Error("job failed", "job", job.name, "cause", err)
 				}
+				if failing && err == nil {
+					s.log.Info("job works again", "job", job.name)
+				}
+				failing = err != nil
 			}
 		})
 	}
 	jobs.Wait()
 }
 
+// wait sleeps until it is time or somebody wakes it.
+func wait(ctx context.Context, most time.Duration, wake <-chan struct{}) error {
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-wake:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// alone runs a job on one server at a time.
+func (s *Server) alone(name string, do func(ctx context.Context) error) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		held, err := s.Store.HoldJob(ctx, name, s.name, s.now(), holdFor)
+		if err != nil || !held {
+			return err
+		}
+		return do(ctx)
+	}
+}
+
+// follow keeps the copies of clients and keys near the database.
+func (s *Server) follow(ctx context.Context) error {
+	revision, err := s.Store.Follow(ctx, s.now())
+	if err != nil || revision == s.revision {
+		return err
+	}
+	if err := s.Ring.Refresh(ctx); err != nil {
+		return err
+	}
+	s.revision = revision
+	return nil
+}
+
 // expire removes expired rows in small batches, and breathes between them, so
-// that traffic does not feel it. What is left waits for the next round.
+// that traffic does not feel it. It goes on while there are any, and says so to
+// whoever waits for the job.
 func (s *Server) expire(ctx context.Context) error {
-	for range 200 {
+	for n := 1; ; n++ {
 		more, err := s.Store.DeleteExpired(ctx, s.now())
 		if err != nil || !more {
 			return err
@@ -51,8 +102,13 @@ func (s *Server) expire(ctx context.Context) error {
 		if err := sleep(ctx, 5*time.Millisecond); err != nil {
 			return err
 		}
+		if n%1000 != 0 {
+			continue
+		}
+		if held, err := s.Store.HoldJob(ctx, "expire", s.name, s.now(), holdFor); err != nil || !held {
+			return err
+		}
 	}
-	return nil
 }
 
 func (s *Server) rotate(ctx context.Context) error {

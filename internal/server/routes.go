@@ -97,7 +97,7 @@ func alive(w http.ResponseWriter, _ *http.Request) error { return word(w, http.S
 
 // ready says whether the server can serve what needs the database.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
-	if err := s.Store.Ping(r.Context()); err != nil {
+	if err := s.Store.Ready(r.Context()); err != nil {
 		web.EventOf(r.Context()).Failure = err
 		return word(w, http.StatusServiceUnavailable, "unavailable")
 	}

@@ -7,6 +7,7 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,6 +40,9 @@ type Server struct {
 	release func() error // of the lock on the database; nil for a command
 	jobs    context.CancelFunc
 	jobsEnd chan struct{}
+
+	name     string // of this process among the servers of a database
+	revision int64  // of the database, that the keys were last read at
 }
 
 // Options are what a server is told beside its configuration.
@@ -54,7 +58,7 @@ type Options struct {
 // OpenParts opens the database and the keys that a configuration names, without
 // serving anything. Commands work this way beside a running server.
 func OpenParts(ctx context.Context, c *config.Config, now func() time.Time) (*Server, error) {
-	db, err := store.Open(ctx, c.Database)
+	db, err := OpenStore(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +67,15 @@ func OpenParts(ctx context.Context, c *config.Config, now func() time.Time) (*Se
 		return nil, errors.Join(err, db.Close())
 	}
 	return s, nil
+}
+
+// OpenStore opens the database that a configuration names.
+func OpenStore(ctx context.Context, c *config.Config) (*store.Store, error) {
+	address, err := c.ReadDatabase()
+	if err != nil {
+		return nil, err
+	}
+	return store.Open(ctx, address, store.Options{Connections: c.DatabaseConnections})
 }
 
 // MasterKeyPath is where the master key lies when the configuration names none.
@@ -126,6 +139,10 @@ func (s *Server) begin(ctx context.Context, o Options) (err error) {
 	if s.handler, err = s.routes(o); err != nil {
 		return err
 	}
+	s.name = rand.Text()
+	if err := s.follow(ctx); err != nil {
+		return err
+	}
 	jobs, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.jobs, s.jobsEnd = cancel, make(chan struct{})
 	go s.run(jobs)
@@ -137,7 +154,7 @@ func (s *Server) begin(ctx context.Context, o Options) (err error) {
 func (s *Server) checkDemo(ctx context.Context, demo bool) error {
 	if demo {
 		if err := s.Store.MarkDemo(ctx); errors.Is(err, store.ErrConflict) {
-			return fmt.Errorf("the database %s holds clients or users that are not the demo's; --demo does not touch it", s.config.Database)
+			return fmt.Errorf("the database %s holds clients or users that are not the demo's; --demo does not touch it", s.config.DatabaseName())
 		} else if err != nil {
 			return err
 		}
@@ -148,7 +165,7 @@ func (s *Server) checkDemo(ctx context.Context, demo bool) error {
 		return err
 	}
 	if state.Demo {
-		return fmt.Errorf("the database %s was made by --demo and holds well-known passwords; start it with --demo, or use another --data", s.config.Database)
+		return fmt.Errorf("the database %s was made by --demo and holds well-known passwords; start it with --demo, or use another --data", s.config.DatabaseName())
 	}
 	return nil
 }

@@ -6,11 +6,12 @@ import (
 	"os"
 	"testing"
 
+	"github.com/hufu-auth/hufu/internal/dbtest"
 	"github.com/hufu-auth/hufu/internal/oauthtest"
 )
 
 func TestMain(m *testing.M) {
-	code := m.Run()
+	code := dbtest.Run(m)
 	oauthtest.StopChromium()
 	os.Exit(code)
 }

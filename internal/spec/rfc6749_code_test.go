@@ -302,7 +302,7 @@ func hashOf(s string) string {
 // the server's own log tells none of them (CO-08, LS-02).
 func TestRFC6749_10_10_NothingStoredOpensAnything(t *testing.T) {
 	t.Parallel()
-	s := oauthtest.Start(t)
+	s := oauthtest.Start(t, oauthtest.OnFile)
 	secrets := map[string]string{"password": oauthtest.Password}
 	codes := map[string]bool{}
 	oauthtest.EachAddress(t, func(t *testing.T, at oauthtest.Addresses) {

@@ -607,7 +607,7 @@ func TestRFC9700_4_14_RefreshOfTheDisabled(t *testing.T) {
 func TestRFC9700_4_14_2_Restart(t *testing.T) {
 	t.Parallel()
 	oauthtest.EachAddress(t, func(t *testing.T, at oauthtest.Addresses) {
-		data := t.TempDir()
+		data := oauthtest.DataDir(t)
 		var app *oauthtest.App
 		var replayed, replayedNow, kept string
 		t.Run("before", func(t *testing.T) {
@@ -645,18 +645,18 @@ func TestRFC9700_4_14_2_RestoredBackup(t *testing.T) {
 			}
 		}
 		t.Run("before the backup", func(t *testing.T) {
-			app = oauthtest.StartIn(t, data).App(t, grace(0))
+			app = oauthtest.StartIn(t, data, oauthtest.OnFile).App(t, grace(0))
 			generations = []string{app.At(at).SignInAndExchange(t).RefreshToken}
 			refresh(t, 1)
 		})
 		backup := readDatabase(t, data)
 		t.Run("after the backup", func(t *testing.T) {
-			app.Server = oauthtest.StartIn(t, data)
+			app.Server = oauthtest.StartIn(t, data, oauthtest.OnFile)
 			refresh(t, 3)
 		})
 		writeDatabase(t, data, backup)
 		t.Run("restored", func(t *testing.T) {
-			app.Server = oauthtest.StartIn(t, data)
+			app.Server = oauthtest.StartIn(t, data, oauthtest.OnFile)
 			refresh(t, 2)
 			wantTokenError(t, app.Refresh(t, at, generations[1]), http.StatusBadRequest, oauth.InvalidGrant)
 			wantTokenError(t, app.Refresh(t, at, generations[len(generations)-1]), http.StatusBadRequest, oauth.InvalidGrant)

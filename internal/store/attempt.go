@@ -33,14 +33,14 @@ func (s *Store) Attempt(ctx context.Context, bucket string, limit Limit, now tim
 	at, interval := now.UnixMilli(), limit.Interval.Milliseconds()
 	allowance := at + int64(limit.Burst-1)*interval
 	most := allowance + 2*interval
-	err = s.write(ctx, func(tx *Tx) error {
+	err = s.writeOne(ctx, func(tx *Tx) error {
 		var full int64
 		err := tx.row(ctx, `
-			INSERT INTO attempt (bucket, full_at) VALUES ($1, $2 + $3)
+			INSERT INTO attempt (bucket, full_at) VALUES ($1, $2 + CAST($3 AS BIGINT))
 			ON CONFLICT (bucket) DO UPDATE SET full_at = CASE
 				WHEN attempt.full_at > $5 THEN $5
 				WHEN attempt.full_at > $2 THEN attempt.full_at + $3
-				ELSE $2 + $3 END
+				ELSE $2 + CAST($3 AS BIGINT) END
 			WHERE attempt.full_at <= $4 OR attempt.full_at > $5
 			RETURNING full_at`, bucket, at, interval, allowance, most).Scan(&full)
 		if err == nil && full < most {
@@ -60,7 +60,7 @@ func (s *Store) Attempt(ctx context.Context, bucket string, limit Limit, now tim
 
 // Forgive takes an attempt back: a success is never counted.
 func (s *Store) Forgive(ctx context.Context, bucket string, limit Limit) error {
-	return wrap("forgive attempt", s.write(ctx, func(tx *Tx) error {
+	return wrap("forgive attempt", s.writeOne(ctx, func(tx *Tx) error {
 		_, err := tx.exec(ctx, `UPDATE attempt SET full_at = full_at - $2 WHERE bucket = $1`, bucket, limit.Interval.Milliseconds())
 		return err
 	}))

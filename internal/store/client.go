@@ -21,6 +21,7 @@ type Client struct {
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
 	DisabledAt  time.Time // zero while enabled
+	Revision    int64     // another one after every change
 
 	stored string // the metadata as it was read: the condition of an update
 }
@@ -45,7 +46,7 @@ func (q *queries) Client(ctx context.Context, id string) (*Client, error) {
 		var created, updated int64
 		var secretID, hash sql.NullString
 		var secret ClientSecret
-		if err := r.Scan(&next.ID, &metadata, &next.Epoch, &next.ServerEpoch, &created, &updated, nullTime{&next.DisabledAt},
+		if err := r.Scan(&next.ID, &metadata, &next.Epoch, &next.ServerEpoch, &created, &updated, nullTime{&next.DisabledAt}, &next.Revision,
 			&secretID, &hash, nullTime{&secret.CreatedAt}, nullTime{&secret.ExpiresAt}); err != nil {
 			return err
 		}
@@ -62,7 +63,7 @@ func (q *queries) Client(ctx context.Context, id string) (*Client, error) {
 			c.Secrets = append(c.Secrets, secret)
 		}
 		return nil
-	}, `SELECT c.id, c.metadata, c.epoch, (SELECT v.epoch FROM server v), c.created_at, c.updated_at, c.disabled_at, s.id, s.hash, s.created_at, s.expires_at
+	}, `SELECT c.id, c.metadata, c.epoch, (SELECT v.epoch FROM server v), c.created_at, c.updated_at, c.disabled_at, c.revision, s.id, s.hash, s.created_at, s.expires_at
 		FROM client c LEFT JOIN client_secret s ON s.client_id = c.id
 		WHERE c.id = $1 AND c.deleted_at IS NULL ORDER BY s.id`, id)
 	if err == nil && c == nil {
@@ -104,6 +105,18 @@ func grantTypes(m oauth.ClientMetadata) string {
 	return " " + strings.Join(m.GrantTypes, " ") + " "
 }
 
+// writeClient is write for a unit that changes a client, under the revision that
+// it has to write to it.
+func (s *Store) writeClient(ctx context.Context, id string, unit func(tx *Tx, revision int64) error) error {
+	return s.writeRevision(ctx, []string{id}, unit)
+}
+
+// touchClient marks a client as changed whose row has not.
+func (tx *Tx) touchClient(ctx context.Context, id string, revision int64) error {
+	_, err := tx.exec(ctx, `UPDATE client SET revision = $2 WHERE id = $1`, id, revision)
+	return err
+}
+
 // CreateClient registers a client. An id that is taken is ErrConflict; one that
 // was deleted comes back as a new client, under a new epoch.
 func (s *Store) CreateClient(ctx context.Context, c *Client, by By) error {
@@ -111,12 +124,12 @@ func (s *Store) CreateClient(ctx context.Context, c *Client, by By) error {
 	if err != nil {
 		return fmt.Errorf("store: create client: %w", err)
 	}
-	return wrap("create client", s.write(ctx, func(tx *Tx) error {
+	return wrap("create client", s.writeClient(ctx, c.ID, func(tx *Tx, revision int64) error {
 		n, err := tx.exec(ctx, `
-			INSERT INTO client (id, metadata, grant_types, epoch, created_at, updated_at) VALUES ($1, $2, $4, 1, $3, $3)
+			INSERT INTO client (id, metadata, grant_types, epoch, created_at, updated_at, revision) VALUES ($1, $2, $4, 1, $3, $3, $5)
 			ON CONFLICT (id) DO UPDATE SET metadata = excluded.metadata, grant_types = excluded.grant_types, epoch = client.epoch + 1,
-				created_at = excluded.created_at, updated_at = excluded.updated_at, disabled_at = NULL, deleted_at = NULL
-			WHERE client.deleted_at IS NOT NULL`, c.ID, string(metadata), c.CreatedAt.Unix(), grantTypes(c.Metadata))
+				created_at = excluded.created_at, updated_at = excluded.updated_at, disabled_at = NULL, deleted_at = NULL, revision = excluded.revision
+			WHERE client.deleted_at IS NOT NULL`, c.ID, string(metadata), c.CreatedAt.Unix(), grantTypes(c.Metadata), revision)
 		if err != nil {
 			return err
 		}
@@ -139,17 +152,17 @@ func (s *Store) UpdateClient(ctx context.Context, c *Client, now time.Time, by B
 	if err != nil {
 		return fmt.Errorf("store: update client: %w", err)
 	}
-	return wrap("update client", s.write(ctx, func(tx *Tx) error {
-		return tx.changeClient(ctx, c.ID, now, by, EventClientChanged, ErrConflict, `
-			UPDATE client SET metadata = $3, grant_types = $5, updated_at = $2 WHERE id = $1 AND deleted_at IS NULL AND metadata = $4`,
+	return wrap("update client", s.writeClient(ctx, c.ID, func(tx *Tx, revision int64) error {
+		return tx.changeClient(ctx, c.ID, now, revision, by, EventClientChanged, ErrConflict, `
+			UPDATE client SET metadata = $4, grant_types = $6, updated_at = $2, revision = $3 WHERE id = $1 AND deleted_at IS NULL AND metadata = $5`,
 			string(metadata), c.stored, grantTypes(c.Metadata))
 	}))
 }
 
-// changeClient runs one gated UPDATE of a client whose $1 is the id and $2 the
-// time, and records it. none is what no row means.
-func (tx *Tx) changeClient(ctx context.Context, id string, now time.Time, by By, kind string, none error, update string, args ...any) error {
-	n, err := tx.exec(ctx, update, append([]any{id, now.Unix()}, args...)...)
+// changeClient runs one gated UPDATE of a client whose $1 is the id, $2 the time
+// and $3 the revision, and records it. none is what no row means.
+func (tx *Tx) changeClient(ctx context.Context, id string, now time.Time, revision int64, by By, kind string, none error, update string, args ...any) error {
+	n, err := tx.exec(ctx, update, append([]any{id, now.Unix(), revision}, args...)...)
 	if err != nil {
 		return err
 	}
@@ -162,25 +175,25 @@ func (tx *Tx) changeClient(ctx context.Context, id string, now time.Time, by By,
 // DisableClient takes a client out of force for good: its epoch rises, so
 // enabling it again revives nothing.
 func (s *Store) DisableClient(ctx context.Context, id string, now time.Time, by By) error {
-	return wrap("disable client", s.write(ctx, func(tx *Tx) error {
-		return tx.changeClient(ctx, id, now, by, "client.disabled", ErrNotFound, `
-			UPDATE client SET epoch = epoch + 1, disabled_at = $2, updated_at = $2 WHERE id = $1 AND deleted_at IS NULL`)
+	return wrap("disable client", s.writeClient(ctx, id, func(tx *Tx, revision int64) error {
+		return tx.changeClient(ctx, id, now, revision, by, "client.disabled", ErrNotFound, `
+			UPDATE client SET epoch = epoch + 1, disabled_at = $2, updated_at = $2, revision = $3 WHERE id = $1 AND deleted_at IS NULL`)
 	}))
 }
 
 // EnableClient lets a disabled client begin anew.
 func (s *Store) EnableClient(ctx context.Context, id string, now time.Time, by By) error {
-	return wrap("enable client", s.write(ctx, func(tx *Tx) error {
-		return tx.changeClient(ctx, id, now, by, "client.enabled", ErrNotFound, `
-			UPDATE client SET disabled_at = NULL, updated_at = $2 WHERE id = $1 AND deleted_at IS NULL`)
+	return wrap("enable client", s.writeClient(ctx, id, func(tx *Tx, revision int64) error {
+		return tx.changeClient(ctx, id, now, revision, by, "client.enabled", ErrNotFound, `
+			UPDATE client SET disabled_at = NULL, updated_at = $2, revision = $3 WHERE id = $1 AND deleted_at IS NULL`)
 	}))
 }
 
 // DeleteClient removes a client; everything it was granted is dead with it.
 func (s *Store) DeleteClient(ctx context.Context, id string, now time.Time, by By) error {
-	return wrap("delete client", s.write(ctx, func(tx *Tx) error {
-		if err := tx.changeClient(ctx, id, now, by, EventClientDeleted, ErrNotFound, `
-			UPDATE client SET metadata = '{}', epoch = epoch + 1, deleted_at = $2, updated_at = $2
+	return wrap("delete client", s.writeClient(ctx, id, func(tx *Tx, revision int64) error {
+		if err := tx.changeClient(ctx, id, now, revision, by, EventClientDeleted, ErrNotFound, `
+			UPDATE client SET metadata = '{}', epoch = epoch + 1, deleted_at = $2, updated_at = $2, revision = $3
 			WHERE id = $1 AND deleted_at IS NULL`); err != nil {
 			return err
 		}
@@ -192,8 +205,11 @@ func (s *Store) DeleteClient(ctx context.Context, id string, now time.Time, by B
 // AddSecret gives a client another secret, beside the one it has. ErrConflict
 // when two are live already.
 func (s *Store) AddSecret(ctx context.Context, clientID string, secret ClientSecret, by By) error {
-	return wrap("add client secret", s.write(ctx, func(tx *Tx) error {
+	return wrap("add client secret", s.writeClient(ctx, clientID, func(tx *Tx, revision int64) error {
 		if err := tx.addSecret(ctx, clientID, secret); err != nil {
+			return err
+		}
+		if err := tx.touchClient(ctx, clientID, revision); err != nil {
 			return err
 		}
 		return tx.record(ctx, Event{At: secret.CreatedAt, Kind: EventSecretAdded, By: by, ClientID: clientID, Detail: secret.ID})
@@ -218,11 +234,14 @@ func (tx *Tx) addSecret(ctx context.Context, clientID string, secret ClientSecre
 // RetireSecrets lets every secret of a client but one end at a time, unless it
 // ends earlier by itself.
 func (s *Store) RetireSecrets(ctx context.Context, clientID, keepID string, end, now time.Time, by By) error {
-	return wrap("retire client secrets", s.write(ctx, func(tx *Tx) error {
+	return wrap("retire client secrets", s.writeClient(ctx, clientID, func(tx *Tx, revision int64) error {
 		n, err := tx.exec(ctx, `
 			UPDATE client_secret SET expires_at = $3 WHERE client_id = $1 AND id <> $2 AND (expires_at IS NULL OR expires_at > $3)`,
 			clientID, keepID, end.Unix())
 		if err != nil || n == 0 {
+			return err
+		}
+		if err := tx.touchClient(ctx, clientID, revision); err != nil {
 			return err
 		}
 		return tx.record(ctx, Event{At: now, Kind: EventSecretRetired, By: by, ClientID: clientID})
@@ -234,13 +253,16 @@ func NewSecretID() string { return newID() }
 
 // RemoveSecret ends a secret at once.
 func (s *Store) RemoveSecret(ctx context.Context, clientID, secretID string, now time.Time, by By) error {
-	return wrap("remove client secret", s.write(ctx, func(tx *Tx) error {
+	return wrap("remove client secret", s.writeClient(ctx, clientID, func(tx *Tx, revision int64) error {
 		n, err := tx.exec(ctx, `DELETE FROM client_secret WHERE client_id = $1 AND id = $2`, clientID, secretID)
 		if err != nil {
 			return err
 		}
 		if n == 0 {
 			return ErrNotFound
+		}
+		if err := tx.touchClient(ctx, clientID, revision); err != nil {
+			return err
 		}
 		return tx.record(ctx, Event{At: now, Kind: EventSecretRemoved, By: by, ClientID: clientID, Detail: secretID})
 	}))

@@ -51,27 +51,32 @@ const (
 	EventKeysResealed  = "key.resealed"
 	EventKeysReset     = "key.reset"
 	EventRevokeAll     = "server.revoke_all"
+	EventImported      = "server.imported"
 )
 
 // record writes an event; it is always part of the transaction it tells of.
 func (tx *Tx) record(ctx context.Context, e Event) error {
+	if e.ID == "" {
+		e.ID = newID()
+	}
 	_, err := tx.exec(ctx, `
 		INSERT INTO event (id, at, kind, actor, user_id, client_id, grant_id, address, request_id, detail)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		newID(), e.At.Unix(), e.Kind, e.By.Actor, e.UserID, e.ClientID, e.GrantID, e.By.Address, e.By.RequestID, e.Detail)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING`,
+		e.ID, e.At.Unix(), e.Kind, e.By.Actor, e.UserID, e.ClientID, e.GrantID, e.By.Address, e.By.RequestID, e.Detail)
 	return err
 }
 
 // Record writes an event that stands alone.
 func (s *Store) Record(ctx context.Context, e Event) error {
-	return wrap("record event", s.write(ctx, func(tx *Tx) error { return tx.record(ctx, e) }))
+	e.ID = newID() // here, so that it is one record however often it is written
+	return wrap("record event", s.writeOne(ctx, func(tx *Tx) error { return tx.record(ctx, e) }))
 }
 
 // Events lists the audit trail from the newest event on, limit at most; before
 // is the id to go on from, "" for the start.
 func (q *queries) Events(ctx context.Context, before string, limit int) ([]Event, error) {
 	if before == "" {
-		before = "~" // sorts behind every UUID
+		before = lastID
 	}
 	var events []Event
 	err := q.each(ctx, func(r *sql.Rows) error {

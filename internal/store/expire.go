@@ -37,8 +37,9 @@ func (s *Store) DeleteExpired(ctx context.Context, now time.Time) (more bool, er
 			continue
 		}
 		var n int64
-		if err := s.write(ctx, func(tx *Tx) (err error) {
-			n, err = tx.exec(ctx, `DELETE FROM `+t.table+` WHERE `+t.key+` IN (`+find+`)`, t.at, expireBatch)
+		if err := s.writeOne(ctx, func(tx *Tx) (err error) {
+			// The condition stands twice: a neighbour may have prolonged a row since.
+			n, err = tx.exec(ctx, `DELETE FROM `+t.table+` WHERE `+t.key+` IN (`+find+`) AND `+t.column+` <= $1`, t.at, expireBatch)
 			return err
 		}); err != nil {
 			return false, wrap("delete expired", err)

@@ -23,7 +23,7 @@ const MaxGroup = maxGroup
 const ExpireBatch = expireBatch
 
 // Waiting is how many units stand in line.
-func (s *Store) Waiting() int { return len(s.writer.units) }
+func (s *Store) Waiting() int { return len(s.engine.(*file).writer.units) }
 
 // WriteOne runs a unit that writes by one statement.
 func (s *Store) WriteOne(ctx context.Context, unit func(tx *Tx) error) error {

@@ -80,7 +80,7 @@ type Consent struct {
 // client, user or session that has gone is ErrNotLive. consent is nil when
 // nobody was asked.
 func (s *Store) CreateGrant(ctx context.Context, g *Grant, consent *Consent, by By) error {
-	return wrap("create grant", s.write(ctx, func(tx *Tx) error {
+	return wrap("create grant", s.writeAgain(ctx, func(tx *Tx) error {
 		n, err := tx.insertGrant(ctx, g)
 		if err != nil {
 			return err
@@ -118,13 +118,20 @@ func (tx *Tx) insertGrant(ctx context.Context, g *Grant) (int64, error) {
 		unixOrNull(g.RedeemedAt), g.CreatedAt.Unix(), g.ExpiresAt.Unix(), g.ClientEpoch, g.UserEpoch, max(g.ExpiresAt.Unix(), g.KeepUntil.Unix()))
 }
 
+// whyNotCreated tells why a grant was not written; nil when it was, by a try whose
+// answer was lost.
 func (tx *Tx) whyNotCreated(ctx context.Context, g *Grant) error {
-	var used bool
-	err := tx.row(ctx, `SELECT EXISTS (SELECT 1 FROM oauth_grant WHERE request_id = $1)`, textOrNull(g.RequestID)).Scan(&used)
-	if err == nil && used {
-		return ErrReplayed
+	var id string
+	err := tx.row(ctx, `SELECT id FROM oauth_grant WHERE id = $1 OR request_id = $2`, g.ID, textOrNull(g.RequestID)).Scan(&id)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return ErrNotLive
+	case err != nil:
+		return err
+	case id == g.ID:
+		return nil
 	}
-	return errors.Join(err, ErrNotLive)
+	return ErrReplayed
 }
 
 // RequestUsed reports whether a sealed request has led to a grant already. It
@@ -156,14 +163,16 @@ const maxWrongVerifiers = 10
 // UPDATE is the single-use gate of RFC 6749 Section 4.1.2: however many callers
 // race, one finds the row as it must be; why the others did not is read
 // afterwards: ErrReplayed, ErrExpired, ErrRevoked, ErrExhausted, ErrNotLive or
-// ErrNotFound. Nothing of the grant can be used after expiresAt.
+// ErrNotFound. requestID is the caller's own and nobody else's: by it a redemption
+// whose answer was lost is known again. When it cannot be known in time, it is
+// taken back later (TakeBack). Nothing of the grant can be used after expiresAt.
 func (s *Store) RedeemCode(ctx context.Context, codeHash, clientID, requestID string, now, expiresAt time.Time) (*Grant, error) {
 	var g Grant
 	err := s.writeOne(ctx, func(tx *Tx) error {
 		err := tx.row(ctx, `
 			UPDATE oauth_grant SET redeemed_at = $3, redeemed_by = $4, rotated_at = $3, expires_at = $5,
 				keep_until = CASE WHEN keep_until > $5 THEN keep_until ELSE $5 END
-			WHERE code_hash = $1 AND client_id = $2 AND redeemed_at IS NULL AND revoked_at IS NULL
+			WHERE code_hash = $1 AND client_id = $2 AND (redeemed_at IS NULL OR redeemed_by = $4) AND revoked_at IS NULL
 			  AND code_expires_at > $3 AND wrong_verifiers < $6 AND `+inForce+`
 			RETURNING `+grantColumns, codeHash, clientID, now.Unix(), requestID, expiresAt.Unix(), maxWrongVerifiers).Scan(g.fields()...)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -171,6 +180,9 @@ func (s *Store) RedeemCode(ctx context.Context, codeHash, clientID, requestID st
 		}
 		return err
 	})
+	if err != nil && (!isVerdict(err) || errors.Is(err, ErrUnavailable)) {
+		s.unknown.add(redemption{codeHash, requestID}, now)
+	}
 	return &g, wrap("redeem code", err)
 }
 
@@ -196,7 +208,7 @@ func (tx *Tx) whyNotRedeemed(ctx context.Context, codeHash, clientID string, now
 // CountWrongVerifier notes a code_verifier that did not match; the tenth spends
 // the code.
 func (s *Store) CountWrongVerifier(ctx context.Context, id string) error {
-	return wrap("count wrong verifier", s.write(ctx, func(tx *Tx) error {
+	return wrap("count wrong verifier", s.writeOne(ctx, func(tx *Tx) error {
 		_, err := tx.exec(ctx, `
 			UPDATE oauth_grant SET wrong_verifiers = wrong_verifiers + 1
 			WHERE id = $1 AND redeemed_at IS NULL AND wrong_verifiers < $2`, id, maxWrongVerifiers)
@@ -226,8 +238,12 @@ func (s *Store) NextGeneration(ctx context.Context, r Refresh) (*Grant, error) {
 	if r.Rotate {
 		next++
 	}
+	write := s.writeOne
+	if r.Rotate && r.Grace == 0 {
+		write = s.write // a second try would find the first one's mark and take it for a thief's
+	}
 	var g Grant
-	err := s.writeOne(ctx, func(tx *Tx) error {
+	err := write(ctx, func(tx *Tx) error {
 		err := tx.row(ctx, `
 			UPDATE oauth_grant SET generation = $3, rotated_at = $4
 			WHERE id = $1 AND client_id = $2 AND generation <= $5 AND redeemed_at IS NOT NULL AND revoked_at IS NULL
@@ -282,7 +298,7 @@ func (n *nullBool) Scan(v any) error {
 // event. Revoking twice changes nothing and is no error; an unknown id is
 // ErrNotFound.
 func (s *Store) RevokeGrant(ctx context.Context, id, kind, reason string, now time.Time, by By) error {
-	return wrap("revoke grant", s.write(ctx, func(tx *Tx) error {
+	return wrap("revoke grant", s.writeAgain(ctx, func(tx *Tx) error {
 		var e Event
 		err := tx.row(ctx, `
 			UPDATE oauth_grant SET revoked_at = $2, revoke_reason = $3 WHERE id = $1 AND revoked_at IS NULL
@@ -303,7 +319,7 @@ func (s *Store) RevokeGrant(ctx context.Context, id, kind, reason string, now ti
 // of everybody. before is the id to go on from, "" for the start.
 func (q *queries) Grants(ctx context.Context, userID, before string, limit int) ([]Grant, error) {
 	if before == "" {
-		before = "~"
+		before = lastID
 	}
 	var grants []Grant
 	err := q.each(ctx, func(r *sql.Rows) error {

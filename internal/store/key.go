@@ -30,10 +30,26 @@ func (q *queries) Keys(ctx context.Context) ([]Key, error) {
 	return keys, wrap("read keys", err)
 }
 
+// writeRevision is write for a unit that changes what servers keep copies of: the
+// clients named, or all of them and the keys. It takes the next number first, which
+// locks the row of the server until the commit, so that numbers come into force in
+// their order.
+func (s *Store) writeRevision(ctx context.Context, clients []string, unit func(tx *Tx, revision int64) error) error {
+	err := s.write(ctx, func(tx *Tx) error {
+		var revision int64
+		if err := tx.row(ctx, `UPDATE server SET revision = revision + 1 RETURNING revision`).Scan(&revision); err != nil {
+			return err
+		}
+		return unit(tx, revision)
+	})
+	s.changed(clients) // whatever came of it
+	return err
+}
+
 // AddFirstKey adds the first key of a purpose; ErrConflict when another process
 // was quicker.
 func (s *Store) AddFirstKey(ctx context.Context, k Key) error {
-	return wrap("add key", s.write(ctx, func(tx *Tx) error {
+	return wrap("add key", s.writeRevision(ctx, nil, func(tx *Tx, _ int64) error {
 		n, err := tx.insertKey(ctx, k)
 		if err == nil && n == 0 {
 			return ErrConflict
@@ -56,7 +72,7 @@ func (tx *Tx) insertKey(ctx context.Context, k Key) (int64, error) {
 // key stays in use until next becomes active, and is kept until expires.
 // ErrConflict when the old one is no longer the newest.
 func (s *Store) SucceedKey(ctx context.Context, oldID string, next Key, expires time.Time, by By) error {
-	return wrap("rotate key", s.write(ctx, func(tx *Tx) error {
+	return wrap("rotate key", s.writeRevision(ctx, nil, func(tx *Tx, _ int64) error {
 		n, err := tx.exec(ctx, `UPDATE key_ring SET retired_at = $2, expires_at = $3 WHERE id = $1 AND retired_at IS NULL`,
 			oldID, next.ActiveAt.Unix(), expires.Unix())
 		if err != nil {
@@ -79,7 +95,7 @@ func (s *Store) SucceedKey(ctx context.Context, oldID string, next Key, expires 
 // purpose, next takes its place in the same transaction, active at once; when a
 // successor already stands by, it becomes active at once.
 func (s *Store) RemoveKey(ctx context.Context, id string, next Key, by By) error {
-	return wrap("remove key", s.write(ctx, func(tx *Tx) error {
+	return wrap("remove key", s.writeRevision(ctx, nil, func(tx *Tx, _ int64) error {
 		var purpose string
 		if err := tx.row(ctx, `
 			DELETE FROM key_ring WHERE id = $1 AND purpose = $2 AND EXISTS (SELECT 1 FROM server WHERE key_check = $3)
@@ -102,7 +118,7 @@ func (s *Store) RemoveKey(ctx context.Context, id string, next Key, by By) error
 // ResealKeys replaces the sealed form of every key and the check value in one
 // transaction; ErrConflict when the ring has changed since it was read.
 func (s *Store) ResealKeys(ctx context.Context, keys []Key, wasCheck, check string, now time.Time, by By) error {
-	return wrap("reseal keys", s.write(ctx, func(tx *Tx) error {
+	return wrap("reseal keys", s.writeRevision(ctx, nil, func(tx *Tx, _ int64) error {
 		n, err := tx.exec(ctx, `UPDATE server SET key_check = $2 WHERE key_check = $1 AND (SELECT COUNT(*) FROM key_ring) = $3`, wasCheck, check, len(keys))
 		if err != nil {
 			return err
@@ -132,7 +148,7 @@ func firstError(errs ...error) error {
 // client secrets cannot be checked any more, and no token verifies. The epoch
 // rises, so nothing made before is honoured.
 func (s *Store) ResetKeys(ctx context.Context, check string, now time.Time, by By) error {
-	return wrap("reset keys", s.write(ctx, func(tx *Tx) error {
+	return wrap("reset keys", s.writeRevision(ctx, nil, func(tx *Tx, _ int64) error {
 		for _, text := range []string{`DELETE FROM key_ring`, `DELETE FROM client_secret`} {
 			if _, err := tx.exec(ctx, text); err != nil {
 				return err
@@ -162,7 +178,7 @@ func (q *queries) Server(ctx context.Context) (*Server, error) {
 // SetKeyCheck stores the check value of the first master key; ErrConflict when
 // another process was quicker.
 func (s *Store) SetKeyCheck(ctx context.Context, check string) error {
-	return wrap("set key check", s.write(ctx, func(tx *Tx) error {
+	return wrap("set key check", s.writeOne(ctx, func(tx *Tx) error {
 		n, err := tx.exec(ctx, `UPDATE server SET key_check = $1 WHERE key_check = ''`, check)
 		if err == nil && n == 0 {
 			return ErrConflict
@@ -187,7 +203,7 @@ func (s *Store) MarkDemo(ctx context.Context) error {
 // RevokeAll ends every token and every session: nothing made under the old
 // epoch is honoured.
 func (s *Store) RevokeAll(ctx context.Context, now time.Time, by By) error {
-	return wrap("revoke all", s.write(ctx, func(tx *Tx) error {
+	return wrap("revoke all", s.writeRevision(ctx, nil, func(tx *Tx, _ int64) error {
 		if _, err := tx.exec(ctx, `UPDATE server SET epoch = epoch + 1`); err != nil {
 			return err
 		}

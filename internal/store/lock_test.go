@@ -16,10 +16,10 @@ import (
 // another program would then throw the log away under the server (KL-01).
 func TestOpenKeepsLocks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hufu.db")
-	s, err := store.Open(t.Context(), "sqlite:"+path)
+	s, err := store.Open(t.Context(), "sqlite:"+path, store.Options{})
 	must(t, err)
 	defer s.Close()
-	must(t, s.Ping(t.Context()))
+	must(t, s.Ready(t.Context()))
 	var stat syscall.Stat_t
 	must(t, syscall.Stat(path, &stat))
 	locks, err := os.ReadFile("/proc/locks")

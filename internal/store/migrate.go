@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
-	"syscall"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
@@ -19,59 +17,58 @@ import (
 var migrations embed.FS
 
 // migrate brings the schema up to this release. Several processes may start at
-// once: one runs, under a kernel lock, and the version is read after the lock is
-// had. The lock also covers the first connection to a new file: one that turns it
-// into a WAL file would find it locked by another that does. A file that already
-// holds something is copied aside first.
+// once: one runs, under the engine's lock, and the version is read after the lock
+// is had.
 func (s *Store) migrate(ctx context.Context) error {
-	release, err := lockFile(s.path+".migrate.lock", syscall.LOCK_EX)
+	release, err := s.engine.lockSchema(ctx)
 	if err != nil {
 		return err
 	}
-	defer release()
-	if current, err := s.schemaIsCurrent(ctx); err != nil || current {
+	return errors.Join(s.migrateLocked(ctx), release())
+}
+
+func (s *Store) migrateLocked(ctx context.Context) error {
+	db, dialect := s.engine.admin()
+	if current, err := s.schemaIsCurrent(ctx, db, dialect); err != nil || current {
 		return err
 	}
-
 	folder, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return fmt.Errorf("store: migrations: %w", err)
 	}
-	provider, err := goose.NewProvider(database.DialectSQLite3, s.writers, folder, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	provider, err := goose.NewProvider(dialect, db, folder, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return fmt.Errorf("store: migrations: %w", err)
 	}
-	version, err := provider.GetDBVersion(ctx)
-	if err != nil {
-		return fmt.Errorf("store: schema version: %w", err)
-	}
-	s.before = version
-	if version >= SchemaVersion() {
-		return nil
-	}
-	if version > 0 {
-		if err := s.copyAside(ctx, version); err != nil {
+	if s.before > 0 {
+		if err := s.engine.copyAside(ctx, s.before); err != nil {
 			return err
 		}
 	}
 	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("store: migrate from version %d: %w", version, err)
+		return fmt.Errorf("store: migrate from version %d: %w", s.before, err)
 	}
 	return nil
 }
 
+// catalogs hold the names of the tables that are there.
+var catalogs = map[database.Dialect]string{
+	database.DialectSQLite3:  `SELECT COUNT(*) FROM sqlite_master WHERE name IN ('goose_db_version', 'server')`,
+	database.DialectPostgres: `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = current_schema() AND table_name IN ('goose_db_version', 'server')`,
+}
+
 // schemaIsCurrent reads the version without touching anything. A schema of a
 // later release is accepted as long as it says that this one may use it.
-func (s *Store) schemaIsCurrent(ctx context.Context) (bool, error) {
+func (s *Store) schemaIsCurrent(ctx context.Context, db *sql.DB, dialect database.Dialect) (bool, error) {
 	var tables int
-	if err := s.writers.QueryRowContext(ctx, `SELECT COUNT(*) FROM sqlite_master WHERE name IN ('goose_db_version', 'server')`).Scan(&tables); err != nil {
+	if err := db.QueryRowContext(ctx, catalogs[dialect]).Scan(&tables); err != nil {
 		return false, fmt.Errorf("store: read schema: %w", err)
 	}
 	if tables < 2 {
 		return false, nil
 	}
 	var version sql.NullInt64
-	if err := s.writers.QueryRowContext(ctx, `SELECT MAX(version_id) FROM goose_db_version`).Scan(&version); err != nil {
+	if err := db.QueryRowContext(ctx, `SELECT MAX(version_id) FROM goose_db_version`).Scan(&version); err != nil {
 		return false, fmt.Errorf("store: schema version: %w", err)
 	}
 	s.before = version.Int64
@@ -79,26 +76,13 @@ func (s *Store) schemaIsCurrent(ctx context.Context) (bool, error) {
 		return version.Int64 == SchemaVersion(), nil
 	}
 	var oldest int64
-	if err := s.writers.QueryRowContext(ctx, `SELECT oldest_schema FROM server`).Scan(&oldest); err != nil {
+	if err := db.QueryRowContext(ctx, `SELECT oldest_schema FROM server`).Scan(&oldest); err != nil {
 		return false, fmt.Errorf("store: oldest release of the schema: %w", err)
 	}
 	if oldest > SchemaVersion() {
 		return false, fmt.Errorf("store: the database has schema %d, which asks for a release that knows schema %d; this one knows %d: start a newer hufu", version.Int64, oldest, SchemaVersion())
 	}
 	return true, nil
-}
-
-// copyAside keeps the database as it was before a migration. VACUUM INTO makes
-// a whole copy; copying the file would miss what is still in the WAL.
-func (s *Store) copyAside(ctx context.Context, version int64) error {
-	target := fmt.Sprintf("%s.schema-%d", s.path, version)
-	if err := os.Remove(target); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("store: copy before migration: %w", err)
-	}
-	if _, err := s.writers.ExecContext(ctx, `VACUUM INTO $1`, target); err != nil {
-		return fmt.Errorf("store: copy before migration: %w", err)
-	}
-	return os.Chmod(target, 0o600)
 }
 
 // SchemaVersion is the newest schema that this release knows.

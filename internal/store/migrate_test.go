@@ -16,19 +16,20 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
 
+	"github.com/hufu-auth/hufu/internal/dbtest"
 	"github.com/hufu-auth/hufu/internal/store"
 )
 
-// opener is set for processes that TestOpenByManyProcesses starts: they open the
+// openVariable is set for processes that TestOpenByManyProcesses starts: they open the
 // database it names, leave a trace, and end.
-const opener = "HUFU_TEST_OPEN"
+const openVariable = "HUFU_TEST_OPEN"
 
 func TestMain(m *testing.M) {
-	path, id, ok := strings.Cut(os.Getenv(opener), "|")
+	path, id, ok := strings.Cut(os.Getenv(openVariable), "|")
 	if !ok {
-		os.Exit(m.Run())
+		os.Exit(dbtest.Run(m))
 	}
-	s, err := store.Open(context.Background(), "sqlite:"+path)
+	s, err := store.Open(context.Background(), "sqlite:"+path, store.Options{})
 	if err == nil {
 		err = errors.Join(s.CreateClient(context.Background(), &store.Client{ID: id, CreatedAt: now}, by), s.Close())
 	}
@@ -76,7 +77,7 @@ func TestOpenByManyGoroutines(t *testing.T) {
 		stores := make([]*store.Store, 12)
 		for i := range stores {
 			openers.Go(func() {
-				s, err := store.Open(t.Context(), "sqlite:"+path)
+				s, err := store.Open(t.Context(), "sqlite:"+path, store.Options{})
 				if err != nil {
 					t.Errorf("round %d, opener %d: %v", round, i, err)
 					return
@@ -112,7 +113,7 @@ func TestOpenByManyProcesses(t *testing.T) {
 	for i := range processes {
 		openers.Go(func() {
 			command := exec.CommandContext(t.Context(), self)
-			command.Env = append(os.Environ(), fmt.Sprintf("%s=%s|p%d", opener, path, i))
+			command.Env = append(os.Environ(), fmt.Sprintf("%s=%s|p%d", openVariable, path, i))
 			if output, err := command.CombinedOutput(); err != nil {
 				t.Errorf("process %d: %v: %s", i, err, output)
 			}
@@ -135,9 +136,9 @@ func TestOpenWhileOthersClose(t *testing.T) {
 	for i := range 4 {
 		commands.Go(func() {
 			for n := range 40 {
-				s, err := store.Open(t.Context(), "sqlite:"+path)
+				s, err := store.Open(t.Context(), "sqlite:"+path, store.Options{})
 				if err == nil {
-					err = errors.Join(s.Record(t.Context(), store.Event{At: now, Kind: "k"}), s.Ping(t.Context()), s.Close())
+					err = errors.Join(s.Record(t.Context(), store.Event{At: now, Kind: "k"}), s.Ready(t.Context()), s.Close())
 				}
 				if err != nil {
 					t.Errorf("command %d of line %d: %v", n, i, err)
@@ -230,7 +231,7 @@ func TestMigrateFromNewer(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			s, err := store.Open(t.Context(), "sqlite:"+path)
+			s, err := store.Open(t.Context(), "sqlite:"+path, store.Options{})
 			if tt.accepted {
 				must(t, err)
 				if _, err := s.Client(t.Context(), "app"); err != nil {

@@ -46,12 +46,13 @@ func (q *queries) Session(ctx context.Context, idHash string, now time.Time, idl
 // session keeps its name, so what is bound to it goes on; otherwise what was
 // bound to it ends.
 func (s *Store) CreateSession(ctx context.Context, n *Session, idHash, replaced string, by By) error {
+	fresh := n.SID
 	return wrap("create session", s.write(ctx, func(tx *Tx) error {
 		old, err := tx.endSession(ctx, replaced)
 		if err != nil {
 			return err
 		}
-		if old.UserID == n.UserID && old.SID != "" {
+		if n.SID = fresh; old.UserID == n.UserID && old.SID != "" {
 			n.SID = old.SID
 		} else if err := tx.endedBySomebodyElse(ctx, old, n.CreatedAt, by); err != nil {
 			return err
@@ -109,7 +110,7 @@ func (tx *Tx) revokeOfSession(ctx context.Context, sid string, now time.Time, re
 
 // EndSession signs a browser out and ends the grants bound to its session.
 func (s *Store) EndSession(ctx context.Context, idHash string, now time.Time, by By) error {
-	return wrap("end session", s.write(ctx, func(tx *Tx) error {
+	return wrap("end session", s.writeAgain(ctx, func(tx *Tx) error {
 		old, err := tx.endSession(ctx, idHash)
 		if err != nil || old.SID == "" {
 			return err
@@ -124,7 +125,7 @@ func (s *Store) EndSession(ctx context.Context, idHash string, now time.Time, by
 // TouchSession notes that a session is in use. Callers do it once a minute at
 // most, which the statement makes sure of.
 func (s *Store) TouchSession(ctx context.Context, idHash string, now time.Time) error {
-	return wrap("touch session", s.write(ctx, func(tx *Tx) error {
+	return wrap("touch session", s.writeOne(ctx, func(tx *Tx) error {
 		_, err := tx.exec(ctx, `UPDATE browser_session SET seen_at = $2 WHERE id_hash = $1 AND seen_at <= $3`,
 			idHash, now.Unix(), now.Add(-time.Minute).Unix())
 		return err

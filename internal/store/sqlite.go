@@ -12,35 +12,99 @@ import (
 	"runtime"
 	"syscall"
 
+	"github.com/pressly/goose/v3/database"
 	"modernc.org/sqlite" // also the driver "sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// isConstraint reports whether a statement broke a rule of the schema.
-func isConstraint(err error) bool {
-	e, ok := errors.AsType[*sqlite.Error](err)
-	return ok && e.Code()&0xff == sqlite3.SQLITE_CONSTRAINT
+// A file is a SQLite database: one connection that writes, and some that cannot.
+type file struct {
+	path    string
+	readers *sql.DB
+	writers *sql.DB
+	writer  *writer
 }
 
-// open makes the two pools on the file: one connection that writes, and some
-// that cannot.
-func (s *Store) open(ctx context.Context) (err error) {
-	if err := makeFile(s.path); err != nil {
-		return err
+func openFile(path string) (engine, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("store: data directory: %w", err)
 	}
-	if s.writers, err = openSQLite(s.path, 1, "journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(67108864)"); err != nil {
-		return err
+	if err := makeFile(path); err != nil {
+		return nil, err
 	}
-	if err := s.migrate(ctx); err != nil {
-		return err
+	writers, err := openSQLite(path, 1, "journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(67108864)")
+	if err != nil {
+		return nil, err
 	}
-	if s.readers, err = openSQLite(s.path, max(4, 2*runtime.GOMAXPROCS(0)), "query_only(1)"); err != nil {
-		return err
-	}
-	s.queries = newQueries(s.readers)
-	s.writer, err = newWriter(ctx, s.writers)
-	return err
+	return &file{path: path, writers: writers}, nil
 }
+
+func (f *file) admin() (*sql.DB, database.Dialect) { return f.writers, database.DialectSQLite3 }
+
+func (f *file) begin(ctx context.Context, _ func()) (reads *queries, err error) {
+	if f.readers, err = openSQLite(f.path, max(4, 2*runtime.GOMAXPROCS(0)), "query_only(1)"); err != nil {
+		return nil, err
+	}
+	f.writer, err = newWriter(ctx, f.writers)
+	return &queries{newPrepared(f.readers, false)}, err
+}
+
+func (f *file) write(ctx context.Context, k kind, unit func(tx *Tx) error) error {
+	return f.writer.do(ctx, k == single, unit)
+}
+
+func (f *file) close() error {
+	var errs []error
+	if f.writer != nil {
+		f.writer.close()
+	}
+	for _, db := range []*sql.DB{f.readers, f.writers} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// lockSchema takes a kernel lock. It also covers the first connection to a new
+// file: one that turns it into a WAL file would find it locked by another that
+// does.
+func (f *file) lockSchema(context.Context) (release func() error, err error) {
+	return lockFile(f.path+".migrate.lock", syscall.LOCK_EX)
+}
+
+// copyAside uses VACUUM INTO, which makes a whole copy; copying the file would
+// miss what is still in the WAL.
+func (f *file) copyAside(ctx context.Context, version int64) error {
+	target := fmt.Sprintf("%s.schema-%d", f.path, version)
+	if err := os.Remove(target); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("store: copy before migration: %w", err)
+	}
+	if _, err := f.writers.ExecContext(ctx, `VACUUM INTO $1`, target); err != nil {
+		return fmt.Errorf("store: copy before migration: %w", err)
+	}
+	return os.Chmod(target, 0o600)
+}
+
+// lock is the kernel's, on a file of its own: closing a descriptor of the database
+// itself would drop SQLite's locks. A server does not wait for a command that holds
+// the file longer than its callers would.
+func (f *file) lock() (release func() error, err error) {
+	if release, err = lockFile(f.path+".lock", syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, err
+	}
+	err = f.writer.do(context.Background(), true, func(tx *Tx) error {
+		return tx.row(context.Background(), fmt.Sprintf("PRAGMA busy_timeout(%d)", patience.Milliseconds())).Scan(new(int))
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("store: lock: %w", err), release())
+	}
+	return release, nil
+}
+
+// announce does nothing: there is one server, and it looks twice a second for what
+// commands have done.
+func (f *file) announce() {}
 
 // makeFile makes the database file when it is not there, so that nobody but its
 // owner reads it. A file that exists is not opened: closing it again would drop
@@ -59,10 +123,10 @@ func makeFile(path string) error {
 	return nil
 }
 
-// openSQLite opens a pool. The busy timeout stands first: the other pragmas may
-// already have to wait for another process.
+// openSQLite opens a pool. The busy timeout, in milliseconds, stands first: the
+// other pragmas may already have to wait for another process.
 func openSQLite(path string, connections int, pragmas ...string) (*sql.DB, error) {
-	query := url.Values{"_pragma": append([]string{"busy_timeout(5000)", "foreign_keys(1)"}, pragmas...)}
+	query := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "foreign_keys(1)"}, pragmas...)}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+query.Encode())
 	if err != nil {
 		return nil, fmt.Errorf("store: open database: %w", err)
@@ -70,16 +134,6 @@ func openSQLite(path string, connections int, pragmas ...string) (*sql.DB, error
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
 	return db, nil
-}
-
-// ErrLocked is returned when another server works on the same database.
-var ErrLocked = errors.New("another server is running on this database")
-
-// Lock makes this process the one server of the database until release is
-// called or the process ends. The lock is the kernel's, on a file of its own:
-// closing a descriptor of the database itself would drop SQLite's locks.
-func (s *Store) Lock() (release func() error, err error) {
-	return lockFile(s.path+".lock", syscall.LOCK_EX|syscall.LOCK_NB)
 }
 
 func lockFile(path string, how int) (release func() error, err error) {
@@ -103,4 +157,10 @@ func flock(file *os.File, how int) error {
 			return err
 		}
 	}
+}
+
+// isConstraint reports whether a statement broke a rule of the schema.
+func isConstraint(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && e.Code()&0xff == sqlite3.SQLITE_CONSTRAINT
 }

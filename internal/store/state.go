@@ -78,7 +78,7 @@ func (n *grantOrNull) grant() *Grant {
 
 // RevokeToken ends one access token by its id and leaves its grant.
 func (s *Store) RevokeToken(ctx context.Context, jwtID, clientID, grantID string, now, expiresAt time.Time, by By) error {
-	return wrap("revoke token", s.write(ctx, func(tx *Tx) error {
+	return wrap("revoke token", s.writeAgain(ctx, func(tx *Tx) error {
 		n, err := tx.exec(ctx, `INSERT INTO revoked_token (jti, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING`, jwtID, expiresAt.Unix())
 		if err != nil || n == 0 {
 			return err

@@ -14,179 +14,189 @@ import (
 // under the epochs of today (AT-03, AT-04).
 func TestTokenState(t *testing.T) {
 	t.Parallel()
-	type test struct {
-		before func(t testing.TB, p *party, g *store.Grant)
-		after  time.Duration
-		live   bool
-	}
-	nothing := func(testing.TB, *party, *store.Grant) {}
-	tests := map[string]test{
-		"live":               {nothing, 0, true},
-		"in its last second": {nothing, 24*time.Hour - time.Second, true},
-		"over":               {nothing, 24 * time.Hour, false},
-		"revoked": {func(t testing.TB, p *party, g *store.Grant) {
-			must(t, p.RevokeGrant(t.Context(), g.ID, store.EventGrantRevoked, "", now, by))
-		}, 0, false},
-		"everything over": {func(t testing.TB, p *party, _ *store.Grant) { must(t, p.RevokeAll(t.Context(), now, by)) }, 0, false},
-	}
-	for name, end := range ends {
-		tests[name] = test{func(t testing.TB, p *party, _ *store.Grant) { end(t, p) }, 0, false}
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			p := newParty(t)
-			g := p.createLive(t, "a")
-			tt.before(t, p, g)
-			state, err := p.TokenState(t.Context(), g.ID, p.client.ID, "jti")
-			must(t, err)
-			if got := state.Live(now.Add(tt.after)); got != tt.live {
-				t.Errorf("live: %t, want %t: %+v %+v", got, tt.live, state, state.Grant)
-			}
-		})
-	}
+	eachEngine(t, func(t *testing.T, open opener) {
+		type test struct {
+			before func(t testing.TB, p *party, g *store.Grant)
+			after  time.Duration
+			live   bool
+		}
+		nothing := func(testing.TB, *party, *store.Grant) {}
+		tests := map[string]test{
+			"live":               {nothing, 0, true},
+			"in its last second": {nothing, 24*time.Hour - time.Second, true},
+			"over":               {nothing, 24 * time.Hour, false},
+			"revoked": {func(t testing.TB, p *party, g *store.Grant) {
+				must(t, p.RevokeGrant(t.Context(), g.ID, store.EventGrantRevoked, "", now, by))
+			}, 0, false},
+			"everything over": {func(t testing.TB, p *party, _ *store.Grant) { must(t, p.RevokeAll(t.Context(), now, by)) }, 0, false},
+		}
+		for name, end := range ends {
+			tests[name] = test{func(t testing.TB, p *party, _ *store.Grant) { end(t, p) }, 0, false}
+		}
+		for name, tt := range tests {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				p := newParty(t, open)
+				g := p.createLive(t, "a")
+				tt.before(t, p, g)
+				state, err := p.TokenState(t.Context(), g.ID, p.client.ID, "jti")
+				must(t, err)
+				if got := state.Live(now.Add(tt.after)); got != tt.live {
+					t.Errorf("live: %t, want %t: %+v %+v", got, tt.live, state, state.Grant)
+				}
+			})
+		}
+	})
 }
 
 // What the one statement reads, with and without a row.
 func TestTokenStateReads(t *testing.T) {
 	t.Parallel()
-	p := newParty(t)
-	g := p.createLive(t, "a")
-	state, err := p.TokenState(t.Context(), g.ID, p.client.ID, "jti")
-	must(t, err)
-	row, err := p.Grant(t.Context(), g.ID)
-	must(t, err)
-	want := &store.TokenState{
-		Grant: &store.Grant{
-			ID: row.ID, GrantType: row.GrantType, ClientID: row.ClientID, UserID: row.UserID, Scope: row.Scope, Resource: row.Resource, AuthTime: row.AuthTime,
-			ACR: row.ACR, AMR: row.AMR, ClientEpoch: 1, UserEpoch: 1, ServerEpoch: 1, RedeemedAt: row.RedeemedAt, RotatedAt: row.RotatedAt,
-			CreatedAt: row.CreatedAt, ExpiresAt: row.ExpiresAt,
-		},
-		Username: "alice", ClientLive: true, UserLive: true, ClientEpoch: 1, UserEpoch: 1, ServerEpoch: 1,
-	}
-	if diff := cmp.Diff(want, state); diff != "" {
-		t.Errorf("state (-want +got):\n%s", diff)
-	}
-	pending := p.createPending(t, "b")
-	if state, err = p.TokenState(t.Context(), pending.ID, p.client.ID, "jti"); err != nil || state.Live(now) {
-		t.Errorf("a pending grant is live, %v", err)
-	}
-	if state, err = p.TokenState(t.Context(), "", p.client.ID, "jti"); err != nil || state.Grant != nil || !state.ClientLive || state.UserLive || state.Live(now) {
-		t.Errorf("a token without a row: %+v, %v", state, err)
-	}
-	if state, err = p.TokenState(t.Context(), "gone", "gone", "jti"); err != nil || state.Grant != nil || state.ClientLive || state.ServerEpoch != 1 {
-		t.Errorf("of nobody: %+v, %v", state, err)
-	}
+	eachEngine(t, func(t *testing.T, open opener) {
+		p := newParty(t, open)
+		g := p.createLive(t, "a")
+		state, err := p.TokenState(t.Context(), g.ID, p.client.ID, "jti")
+		must(t, err)
+		row, err := p.Grant(t.Context(), g.ID)
+		must(t, err)
+		want := &store.TokenState{
+			Grant: &store.Grant{
+				ID: row.ID, GrantType: row.GrantType, ClientID: row.ClientID, UserID: row.UserID, Scope: row.Scope, Resource: row.Resource, AuthTime: row.AuthTime,
+				ACR: row.ACR, AMR: row.AMR, ClientEpoch: 1, UserEpoch: 1, ServerEpoch: 1, RedeemedAt: row.RedeemedAt, RotatedAt: row.RotatedAt,
+				CreatedAt: row.CreatedAt, ExpiresAt: row.ExpiresAt,
+			},
+			Username: "alice", ClientLive: true, UserLive: true, ClientEpoch: 1, UserEpoch: 1, ServerEpoch: 1,
+		}
+		if diff := cmp.Diff(want, state); diff != "" {
+			t.Errorf("state (-want +got):\n%s", diff)
+		}
+		pending := p.createPending(t, "b")
+		if state, err = p.TokenState(t.Context(), pending.ID, p.client.ID, "jti"); err != nil || state.Live(now) {
+			t.Errorf("a pending grant is live, %v", err)
+		}
+		if state, err = p.TokenState(t.Context(), "", p.client.ID, "jti"); err != nil || state.Grant != nil || !state.ClientLive || state.UserLive || state.Live(now) {
+			t.Errorf("a token without a row: %+v, %v", state, err)
+		}
+		if state, err = p.TokenState(t.Context(), "gone", "gone", "jti"); err != nil || state.Grant != nil || state.ClientLive || state.ServerEpoch != 1 {
+			t.Errorf("of nobody: %+v, %v", state, err)
+		}
+	})
 }
 
 // One token is revoked by its id, and recorded once; its grant goes on (RV-12).
 func TestRevokeToken(t *testing.T) {
 	t.Parallel()
-	p := newParty(t)
-	g := p.createLive(t, "a")
-	revoked := func(jti string) bool {
-		t.Helper()
-		state, err := p.TokenState(t.Context(), g.ID, p.client.ID, jti)
-		must(t, err)
-		if !state.Live(now) {
-			t.Error("the grant ended")
+	eachEngine(t, func(t *testing.T, open opener) {
+		p := newParty(t, open)
+		g := p.createLive(t, "a")
+		revoked := func(jti string) bool {
+			t.Helper()
+			state, err := p.TokenState(t.Context(), g.ID, p.client.ID, jti)
+			must(t, err)
+			if !state.Live(now) {
+				t.Error("the grant ended")
+			}
+			return state.Revoked
 		}
-		return state.Revoked
-	}
-	must(t, p.RevokeToken(t.Context(), "jti", p.client.ID, g.ID, now, now.Add(time.Minute), by))
-	e := lastEvent(t, p.Store)
-	if e.Kind != store.EventTokenRevoked || e.ClientID != p.client.ID || e.GrantID != g.ID {
-		t.Errorf("event %+v", e)
-	}
-	must(t, p.RevokeToken(t.Context(), "jti", p.client.ID, g.ID, now, now.Add(time.Minute), by))
-	if again := lastEvent(t, p.Store); again.ID != e.ID {
-		t.Error("recorded twice")
-	}
-	if !revoked("jti") || revoked("other") || revoked("") {
-		t.Error("the wrong token is revoked")
-	}
+		must(t, p.RevokeToken(t.Context(), "jti", p.client.ID, g.ID, now, now.Add(time.Minute), by))
+		e := lastEvent(t, p.Store)
+		if e.Kind != store.EventTokenRevoked || e.ClientID != p.client.ID || e.GrantID != g.ID {
+			t.Errorf("event %+v", e)
+		}
+		must(t, p.RevokeToken(t.Context(), "jti", p.client.ID, g.ID, now, now.Add(time.Minute), by))
+		if again := lastEvent(t, p.Store); again.ID != e.ID {
+			t.Error("recorded twice")
+		}
+		if !revoked("jti") || revoked("other") || revoked("") {
+			t.Error("the wrong token is revoked")
+		}
+	})
 }
 
 // The audit trail is read from its newest record on, page by page.
 func TestEvents(t *testing.T) {
 	t.Parallel()
-	s := open(t)
-	for i := range 5 {
-		must(t, s.Record(t.Context(), store.Event{At: now, Kind: "k", By: by, Detail: fmt.Sprint(i)}))
-	}
-	var got []string
-	for before := ""; ; {
-		events, err := s.Events(t.Context(), before, 2)
-		must(t, err)
-		if len(events) == 0 {
-			break
+	eachEngine(t, func(t *testing.T, open opener) {
+		s := open(t)
+		for i := range 5 {
+			must(t, s.Record(t.Context(), store.Event{At: now, Kind: "k", By: by, Detail: fmt.Sprint(i)}))
 		}
-		for _, e := range events {
-			got = append(got, e.Detail)
-			before = e.ID
+		var got []string
+		for before := ""; ; {
+			events, err := s.Events(t.Context(), before, 2)
+			must(t, err)
+			if len(events) == 0 {
+				break
+			}
+			for _, e := range events {
+				got = append(got, e.Detail)
+				before = e.ID
+			}
 		}
-	}
-	if diff := cmp.Diff([]string{"4", "3", "2", "1", "0"}, got); diff != "" {
-		t.Errorf("events (-want +got):\n%s", diff)
-	}
+		if diff := cmp.Diff([]string{"4", "3", "2", "1", "0"}, got); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+	})
 }
 
 // Rows that can no longer be used go in small batches, each kind by its own end,
 // and nothing else goes.
 func TestDeleteExpired(t *testing.T) {
 	t.Parallel()
-	p := newParty(t)
-	const dead = store.ExpireBatch + 5
-	const day = 24 * time.Hour
-	for i := range dead {
-		g := p.pending(fmt.Sprint(i))
-		g.ExpiresAt = now
-		must(t, p.CreateGrant(t.Context(), g, nil, by))
-		session := sessionOf(p, fmt.Sprint("sid", i))
-		session.ExpiresAt = now
-		must(t, p.CreateSession(t.Context(), session, fmt.Sprint("id", i), "", by))
-		must(t, p.RevokeToken(t.Context(), fmt.Sprint("jti", i), "", "", now, now.Add(-day), by))
-		_, err := p.Attempt(t.Context(), fmt.Sprint("bucket", i), store.Limit{Burst: 1, Interval: time.Second}, now.Add(-time.Second))
-		must(t, err)
-	}
-	must(t, p.AddFirstKey(t.Context(), key("old", 0)))
-	must(t, p.SucceedKey(t.Context(), "old", key("new", 0), now.Add(-day), by))
-	must(t, p.AddSecret(t.Context(), "app", store.ClientSecret{ID: "old", Hash: "h", CreatedAt: now.Add(-time.Hour), ExpiresAt: now}, by))
-
-	keep := p.createPending(t, "keep")
-	must(t, p.CreateSession(t.Context(), sessionOf(p, "keep"), "keep", "", by))
-	// A day longer than it can be used: a clock that went ahead must not revive it (CK-01).
-	must(t, p.RevokeToken(t.Context(), "keep", "", "", now, now.Add(time.Second-day), by))
-	_, err := p.Attempt(t.Context(), "keep", store.Limit{Burst: 1, Interval: time.Second}, now)
-	must(t, err)
-	must(t, p.AddSecret(t.Context(), "app", store.ClientSecret{ID: "keep", Hash: "h", CreatedAt: now}, by))
-
-	tables := []string{"oauth_grant", "browser_session", "revoked_token", "attempt", "key_ring", "client_secret"}
-	sizes := func() (sizes []int64) {
-		for _, table := range tables {
-			sizes = append(sizes, count(t, p.Store, `SELECT COUNT(*) FROM `+table))
+	eachEngine(t, func(t *testing.T, open opener) {
+		p := newParty(t, open)
+		const dead = store.ExpireBatch + 5
+		const day = 24 * time.Hour
+		for i := range dead {
+			g := p.pending(fmt.Sprint(i))
+			g.ExpiresAt = now
+			must(t, p.CreateGrant(t.Context(), g, nil, by))
+			session := sessionOf(p, fmt.Sprint("sid", i))
+			session.ExpiresAt = now
+			must(t, p.CreateSession(t.Context(), session, fmt.Sprint("id", i), "", by))
+			must(t, p.RevokeToken(t.Context(), fmt.Sprint("jti", i), "", "", now, now.Add(-day), by))
+			_, err := p.Attempt(t.Context(), fmt.Sprint("bucket", i), store.Limit{Burst: 1, Interval: time.Second}, now.Add(-time.Second))
+			must(t, err)
 		}
-		return sizes
-	}
-	if more, err := p.DeleteExpired(t.Context(), now.Add(-time.Hour)); more || err != nil {
-		t.Errorf("before anything expires: more %t, %v", more, err)
-	}
-	if diff := cmp.Diff([]int64{dead + 1, dead + 1, dead + 1, dead + 1, 2, 2}, sizes()); diff != "" {
-		t.Errorf("before (-want +got):\n%s", diff)
-	}
-	if more, err := p.DeleteExpired(t.Context(), now); !more || err != nil {
-		t.Errorf("first batch: more %t, %v", more, err)
-	}
-	if diff := cmp.Diff([]int64{6, 6, 6, 6, 1, 1}, sizes()); diff != "" {
-		t.Errorf("after the first batch (-want +got):\n%s", diff)
-	}
-	if more, err := p.DeleteExpired(t.Context(), now); more || err != nil {
-		t.Errorf("second batch: more %t, %v", more, err)
-	}
-	if diff := cmp.Diff([]int64{1, 1, 1, 1, 1, 1}, sizes()); diff != "" {
-		t.Errorf("after the second batch (-want +got):\n%s", diff)
-	}
-	if _, err := p.Grant(t.Context(), keep.ID); err != nil {
-		t.Errorf("a row that can be used went: %v", err)
-	}
+		must(t, p.AddFirstKey(t.Context(), key("old", 0)))
+		must(t, p.SucceedKey(t.Context(), "old", key("new", 0), now.Add(-day), by))
+		must(t, p.AddSecret(t.Context(), "app", store.ClientSecret{ID: "old", Hash: "h", CreatedAt: now.Add(-time.Hour), ExpiresAt: now}, by))
+
+		keep := p.createPending(t, "keep")
+		must(t, p.CreateSession(t.Context(), sessionOf(p, "keep"), "keep", "", by))
+		// A day longer than it can be used: a clock that went ahead must not revive it (CK-01).
+		must(t, p.RevokeToken(t.Context(), "keep", "", "", now, now.Add(time.Second-day), by))
+		_, err := p.Attempt(t.Context(), "keep", store.Limit{Burst: 1, Interval: time.Second}, now)
+		must(t, err)
+		must(t, p.AddSecret(t.Context(), "app", store.ClientSecret{ID: "keep", Hash: "h", CreatedAt: now}, by))
+
+		tables := []string{"oauth_grant", "browser_session", "revoked_token", "attempt", "key_ring", "client_secret"}
+		sizes := func() (sizes []int64) {
+			for _, table := range tables {
+				sizes = append(sizes, count(t, p.Store, `SELECT COUNT(*) FROM `+table))
+			}
+			return sizes
+		}
+		if more, err := p.DeleteExpired(t.Context(), now.Add(-time.Hour)); more || err != nil {
+			t.Errorf("before anything expires: more %t, %v", more, err)
+		}
+		if diff := cmp.Diff([]int64{dead + 1, dead + 1, dead + 1, dead + 1, 2, 2}, sizes()); diff != "" {
+			t.Errorf("before (-want +got):\n%s", diff)
+		}
+		if more, err := p.DeleteExpired(t.Context(), now); !more || err != nil {
+			t.Errorf("first batch: more %t, %v", more, err)
+		}
+		if diff := cmp.Diff([]int64{6, 6, 6, 6, 1, 1}, sizes()); diff != "" {
+			t.Errorf("after the first batch (-want +got):\n%s", diff)
+		}
+		if more, err := p.DeleteExpired(t.Context(), now); more || err != nil {
+			t.Errorf("second batch: more %t, %v", more, err)
+		}
+		if diff := cmp.Diff([]int64{1, 1, 1, 1, 1, 1}, sizes()); diff != "" {
+			t.Errorf("after the second batch (-want +got):\n%s", diff)
+		}
+		if _, err := p.Grant(t.Context(), keep.ID); err != nil {
+			t.Errorf("a row that can be used went: %v", err)
+		}
+	})
 }

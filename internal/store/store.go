@@ -11,13 +11,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/pressly/goose/v3/database"
 )
 
 // What callers branch on.
@@ -45,175 +44,153 @@ func (unavailable) Unavailable() bool { return true }
 
 // A Store is one open database. It is safe for concurrent use.
 type Store struct {
-	*queries // on the readers
-	readers  *sql.DB
-	writers  *sql.DB
-	writer   *writer
-	path     string
-	before   int64 // schema version when it was opened
+	*queries // on what reads
+	engine   engine
+	unknown  unknown
+	cache    cache
+	changes  chan struct{}
+	failing  atomic.Bool // the last write failed for a reason that lies with the database
+	before   int64       // schema version when it was opened
 }
 
-// Open opens the database that dsn names (sqlite:PATH), makes it when it is not
-// there, and brings its schema up to this release. The folder of a SQLite file
-// is made with mode 0700.
-func Open(ctx context.Context, dsn string) (*Store, error) {
-	path, ok := strings.CutPrefix(dsn, "sqlite:")
-	if !ok || path == "" {
-		return nil, fmt.Errorf("store: database %q: want sqlite:PATH", dsn)
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("store: data directory: %w", err)
-	}
-	s := &Store{path: path}
-	if err := s.open(ctx); err != nil {
+// An engine is what the two databases do not share. Everything else is one text.
+type engine interface {
+	// write runs a unit and returns when what it wrote is durable.
+	write(ctx context.Context, k kind, unit func(tx *Tx) error) error
+	// lockSchema lets one process at a time look at the schema and change it, until
+	// release is called.
+	lockSchema(ctx context.Context) (release func() error, err error)
+	// admin is the pool that migrations run on, and the dialect of goose.
+	admin() (*sql.DB, database.Dialect)
+	// begin opens what serves, once the schema is there. heard is called when
+	// another server has announced a change.
+	begin(ctx context.Context, heard func()) (*queries, error)
+	// copyAside keeps the database as it was before a migration, where that is a
+	// thing of one statement.
+	copyAside(ctx context.Context, version int64) error
+	// lock keeps other servers away, where there can be only one.
+	lock() (release func() error, err error)
+	// announce tells other servers that something has changed that they keep copies
+	// of, where they can be told; they would find out by themselves a little later.
+	announce()
+	close() error
+}
+
+// Options are what Open is told beside the address of the database.
+type Options struct {
+	// Connections to a PostgreSQL server at most; 0 means a number that fits the
+	// processors of this machine.
+	Connections int
+}
+
+// Open opens the database that dsn names (sqlite:PATH, or postgres://… as libpq
+// reads it), makes a SQLite file when it is not there, with its folder in mode
+// 0700, and brings the schema up to this release.
+func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
+	s := &Store{changes: make(chan struct{}, 1)}
+	if err := s.open(ctx, dsn, o); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
+func (s *Store) open(ctx context.Context, dsn string, o Options) (err error) {
+	path, ok := strings.CutPrefix(dsn, "sqlite:")
+	switch {
+	case ok && path != "":
+		s.engine, err = openFile(path)
+	case IsPostgres(dsn):
+		s.engine, err = openCluster(dsn, o.Connections)
+	default:
+		return errors.New("store: database: want sqlite:PATH or postgres://…") // the text may hold a password
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.migrate(ctx); err != nil {
+		return err
+	}
+	s.queries, err = s.engine.begin(ctx, s.hurry)
+	return err
+}
+
 // Close waits for writes under way and closes the database.
 func (s *Store) Close() error {
-	var errs []error
-	if s.writer != nil {
-		s.writer.close()
+	if s.engine == nil {
+		return nil
 	}
-	for _, db := range []*sql.DB{s.readers, s.writers} {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
-	}
-	return errors.Join(errs...)
+	return s.engine.close()
 }
 
-// Ping reports whether the database answers.
-func (s *Store) Ping(ctx context.Context) error {
+// Lock makes this process the one server of a SQLite file until release is
+// called or the process ends; on PostgreSQL there may be many.
+func (s *Store) Lock() (release func() error, err error) { return s.engine.lock() }
+
+// ErrLocked is returned when another server works on the same file.
+var ErrLocked = errors.New("another server is running on this database")
+
+// Ready reports whether the database can be read and written. Whether it can be
+// written is known from the last write; only when that failed is one tried that
+// changes nothing.
+func (s *Store) Ready(ctx context.Context) error {
 	var one int
-	return wrap("ping", s.row(ctx, `SELECT 1 FROM server`).Scan(&one))
+	if err := s.row(ctx, `SELECT 1 FROM server`).Scan(&one); err != nil {
+		return wrap("read", err)
+	}
+	if !s.failing.Load() {
+		return nil
+	}
+	return wrap("write", s.writeOne(ctx, func(tx *Tx) error {
+		_, err := tx.exec(ctx, `UPDATE server SET revision = revision`)
+		return err
+	}))
 }
+
+// patience is how long a call waits for its turn or for an answer, whatever is
+// wrong. A request that needs the database is refused within three seconds.
+const patience = 2500 * time.Millisecond
+
+// A kind of unit says what it needs around it.
+type kind int
+
+const (
+	whole      kind = iota // all of it or nothing
+	repeatable             // whole, and to do it twice is to do it once
+	single                 // writes by one gated statement, and only when it returns nil; repeatable too
+)
 
 // write runs unit in a transaction and returns when its commit is durable. An
-// error of unit undoes what it wrote, and nothing else.
+// error of unit undoes what it wrote, and nothing else. A unit that lost to a
+// neighbour is undone and run again, so it must not rely on what it did before.
 func (s *Store) write(ctx context.Context, unit func(tx *Tx) error) error {
-	return s.writer.do(ctx, false, unit)
+	return s.do(ctx, whole, unit)
 }
 
-// writeOne is write for a unit that writes by one gated statement, and by that
-// only when it returns nil: it needs no savepoint.
+// writeAgain is write for a unit that may be run once more after a connection was
+// lost, when nobody knows whether it was committed.
+func (s *Store) writeAgain(ctx context.Context, unit func(tx *Tx) error) error {
+	return s.do(ctx, repeatable, unit)
+}
+
+// writeOne is writeAgain for a unit that writes by one gated statement, and by
+// that only when it returns nil: it needs no transaction around it.
 func (s *Store) writeOne(ctx context.Context, unit func(tx *Tx) error) error {
-	return s.writer.do(ctx, true, unit)
+	return s.do(ctx, single, unit)
 }
 
-// A Tx is a transaction: every query works on it, and what it writes is
-// committed as one.
-type Tx struct {
-	*queries
-}
-
-// exec runs a statement and returns how many rows it changed.
-func (tx *Tx) exec(ctx context.Context, text string, args ...any) (int64, error) {
-	stmt, err := tx.stmt(ctx, text)
-	if err != nil {
-		return 0, err
-	}
-	result, err := stmt.ExecContext(tx.context(ctx), args...)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
-// preparer is a connection or a pool of them.
-type preparer interface {
-	PrepareContext(ctx context.Context, text string) (*sql.Stmt, error)
-}
-
-// queries holds what reads, inside and outside of a transaction. Statements are
-// prepared once: their texts are constants, so there are only so many.
-type queries struct {
-	db    preparer
-	whole bool // statements run to their end, whatever becomes of their caller
-	mu    sync.Mutex
-	stmts map[string]*sql.Stmt
-}
-
-func newQueries(db preparer) *queries {
-	return &queries{db: db, stmts: map[string]*sql.Stmt{}}
-}
-
-// context is what a statement runs under. In a transaction that is not the
-// caller's: SQLite undoes the whole transaction of a write that is interrupted,
-// and with it the neighbours' (see writer.commit).
-func (q *queries) context(ctx context.Context) context.Context {
-	if q.whole {
-		return context.WithoutCancel(ctx)
-	}
-	return ctx
-}
-
-func (q *queries) stmt(ctx context.Context, text string) (*sql.Stmt, error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if stmt, ok := q.stmts[text]; ok {
-		return stmt, nil
-	}
-	stmt, err := q.db.PrepareContext(context.WithoutCancel(ctx), text)
-	if err != nil {
-		return nil, fmt.Errorf("prepare: %w", err)
-	}
-	q.stmts[text] = stmt
-	return stmt, nil
-}
-
-// A row is the answer of a statement that gives one; its error waits for Scan.
-type row struct {
-	*sql.Row
-	err error
-	ctx context.Context //nolint:containedctx // that of the statement, until Scan
-}
-
-// Scan copies the columns out; sql.ErrNoRows when there was no row. A statement
-// that was interrupted may look as if it had found none: that is no answer.
-func (r row) Scan(dest ...any) error {
-	if r.err != nil {
-		return r.err
-	}
-	err := r.Row.Scan(dest...)
-	if errors.Is(err, sql.ErrNoRows) && r.ctx.Err() != nil {
-		return r.ctx.Err()
+func (s *Store) do(ctx context.Context, k kind, unit func(tx *Tx) error) error {
+	err := s.engine.write(ctx, k, unit)
+	if failed := isFailure(err); failed != s.failing.Load() {
+		s.failing.Store(failed)
 	}
 	return err
 }
 
-func (q *queries) row(ctx context.Context, text string, args ...any) row {
-	stmt, err := q.stmt(ctx, text)
-	if err != nil {
-		return row{err: err}
-	}
-	ctx = q.context(ctx)
-	return row{Row: stmt.QueryRowContext(ctx, args...), ctx: ctx}
-}
-
-// each calls scan for every row of an answer.
-func (q *queries) each(ctx context.Context, scan func(r *sql.Rows) error, text string, args ...any) error {
-	stmt, err := q.stmt(ctx, text)
-	if err != nil {
-		return err
-	}
-	ctx = q.context(ctx)
-	rows, err := stmt.QueryContext(ctx, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return err
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	return ctx.Err() // the rows of an interrupted statement may not be all
+// isFailure reports whether an error lies with the database, not with the question
+// or the caller.
+func isFailure(err error) bool {
+	return errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) ||
+		err != nil && !isVerdict(err) && !errors.Is(err, context.Canceled) && !errors.Is(err, sql.ErrNoRows) && !isConstraint(err) && !isRefused(err)
 }
 
 // wrap says which act failed; nil stays nil, no row becomes ErrNotFound, what
@@ -228,7 +205,7 @@ func wrap(act string, err error) error {
 		return err
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("store: %s: %w", act, err)
-	case isConstraint(err): // our own mistake, which trying again does not mend
+	case isConstraint(err), isRefused(err): // our own mistake, which trying again does not mend
 		return fmt.Errorf("store: %s: %w", act, err)
 	}
 	return fmt.Errorf("store: %s: %w: %w", act, ErrUnavailable, err)
@@ -242,6 +219,9 @@ func isVerdict(err error) bool {
 	}
 	return false
 }
+
+// lastID sorts behind every id, in whatever order a database has for text.
+const lastID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 // newID makes an id for a row: a UUIDv7, which sorts by time.
 func newID() string { return uuid.Must(uuid.NewV7()).String() }

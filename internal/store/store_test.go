@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hufu-auth/hufu/internal/dbtest"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
 )
@@ -22,7 +23,12 @@ func open(t testing.TB) *store.Store {
 
 func openAt(t testing.TB, path string) *store.Store {
 	t.Helper()
-	s, err := store.Open(context.Background(), "sqlite:"+path)
+	return openDSN(t, "sqlite:"+path)
+}
+
+func openDSN(t testing.TB, dsn string) *store.Store {
+	t.Helper()
+	s, err := store.Open(context.Background(), dsn, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,6 +38,25 @@ func openAt(t testing.TB, path string) *store.Store {
 		}
 	})
 	return s
+}
+
+// An opener opens a new database of one engine until the test ends.
+type opener func(t testing.TB) *store.Store
+
+// eachEngine runs a test on both engines.
+func eachEngine(t *testing.T, test func(t *testing.T, open opener)) {
+	t.Helper()
+	for name, open := range map[string]opener{"SQLite": open, "PostgreSQL": openPostgres} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, open)
+		})
+	}
+}
+
+func openPostgres(t testing.TB) *store.Store {
+	t.Helper()
+	return openDSN(t, dbtest.DSN(t))
 }
 
 // now is the time at which everything happens in these tests.
@@ -98,7 +123,7 @@ func TestOpen(t *testing.T) {
 	t.Parallel()
 	folder := filepath.Join(t.TempDir(), "a", "b")
 	s := openAt(t, filepath.Join(folder, "hufu.db"))
-	must(t, s.Ping(t.Context()))
+	must(t, s.Ready(t.Context()))
 	client(t, s, "app")
 	for name, mode := range map[string]fs.FileMode{"": 0o700 | fs.ModeDir, "hufu.db": 0o600, "hufu.db-wal": 0o600, "hufu.db-shm": 0o600, "hufu.db.migrate.lock": 0o600} {
 		info, err := os.Stat(filepath.Join(folder, name))
@@ -107,7 +132,7 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%q has mode %v, want %v", name, info.Mode(), mode)
 		}
 	}
-	for pragma, value := range map[string]int64{"synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000, "journal_size_limit": 64 << 20} {
+	for pragma, value := range map[string]int64{"synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000, "journal_size_limit": 64 << 20} {
 		must(t, s.Write(t.Context(), func(tx *store.Tx) error {
 			got, err := tx.Count(t.Context(), "PRAGMA "+pragma)
 			if got != value {
@@ -130,7 +155,7 @@ func TestOpenRefuses(t *testing.T) {
 		"no scheme": filepath.Join(folder, "hufu.db"), "no path": "sqlite:", "another engine": "mysql://localhost/hufu", "empty": "",
 		"a folder": "sqlite:" + folder, "below a file": "sqlite:" + filepath.Join(garbage, "hufu.db"), "no database": "sqlite:" + garbage,
 	} {
-		if s, err := store.Open(t.Context(), dsn); err == nil {
+		if s, err := store.Open(t.Context(), dsn, store.Options{}); err == nil {
 			t.Errorf("%s: opened %s", name, dsn)
 			s.Close()
 		}
@@ -177,7 +202,7 @@ func TestLock(t *testing.T) {
 // again elsewhere. Closing twice does no harm.
 func TestClose(t *testing.T) {
 	t.Parallel()
-	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "hufu.db"))
+	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "hufu.db"), store.Options{})
 	must(t, err)
 	must(t, s.Close())
 	err = s.CreateClient(t.Context(), &store.Client{ID: "late", CreatedAt: now}, by)
@@ -186,7 +211,7 @@ func TestClose(t *testing.T) {
 	if !errors.As(err, &marked) || !marked.Unavailable() {
 		t.Errorf("%v does not tell the edge that it may pass", err)
 	}
-	want(t, "read after close", s.Ping(t.Context()), store.ErrUnavailable)
+	want(t, "read after close", s.Ready(t.Context()), store.ErrUnavailable)
 	must(t, s.Close())
 }
 
@@ -194,17 +219,19 @@ func TestClose(t *testing.T) {
 // database's fault.
 func TestErrors(t *testing.T) {
 	t.Parallel()
-	s := open(t)
-	_, err := s.Client(t.Context(), "nobody")
-	want(t, "no such client", err, store.ErrNotFound)
-	if errors.Is(err, store.ErrUnavailable) {
-		t.Error("a missing row counts as a failure")
-	}
-	gone, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err = s.Grant(gone, "x")
-	want(t, "cancelled read", err, context.Canceled)
-	if errors.Is(err, store.ErrUnavailable) {
-		t.Error("a cancelled read counts as a failure of the database")
-	}
+	eachEngine(t, func(t *testing.T, open opener) {
+		s := open(t)
+		_, err := s.Client(t.Context(), "nobody")
+		want(t, "no such client", err, store.ErrNotFound)
+		if errors.Is(err, store.ErrUnavailable) {
+			t.Error("a missing row counts as a failure")
+		}
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = s.Grant(gone, "x")
+		want(t, "cancelled read", err, context.Canceled)
+		if errors.Is(err, store.ErrUnavailable) {
+			t.Error("a cancelled read counts as a failure of the database")
+		}
+	})
 }

@@ -120,7 +120,7 @@ func (s *Store) SetPassword(ctx context.Context, id, hash string, now time.Time,
 // Rehash replaces the hash of an unchanged password, when the cost of hashing
 // has changed. Nothing ends with it.
 func (s *Store) Rehash(ctx context.Context, id, was, hash string) error {
-	return wrap("rehash password", s.write(ctx, func(tx *Tx) error {
+	return wrap("rehash password", s.writeOne(ctx, func(tx *Tx) error {
 		_, err := tx.exec(ctx, `UPDATE end_user SET password = $3 WHERE id = $1 AND password = $2`, id, was, hash)
 		return err
 	}))

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // maxGroup bounds how many units share one commit, so that none waits long for
@@ -48,28 +48,35 @@ func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: open writer: %w", err)
 	}
-	w := &writer{conn: conn, tx: &Tx{newQueries(conn)}, units: make(chan *unit, 4*maxGroup), done: make(chan struct{})}
-	w.tx.whole = true
+	w := &writer{conn: conn, tx: &Tx{&queries{newPrepared(conn, true)}}, units: make(chan *unit, 4*maxGroup), done: make(chan struct{})}
 	go w.loop()
 	return w, nil
 }
 
-// do hands a unit over and waits for its commit. A caller whose context ends
-// while the unit still waits in line takes it back; once it has been taken, its
-// outcome is told however long that takes, because a commit cannot be unsaid.
+// do hands a unit over and waits for its commit. A caller whose context ends, or
+// whose patience does, while the unit still waits in line takes it back; once it
+// has been taken, its outcome is told however long that takes, because a commit
+// cannot be unsaid.
 func (w *writer) do(ctx context.Context, one bool, run func(tx *Tx) error) error {
 	u := &unit{run: run, one: one, done: make(chan struct{})}
 	if err := w.hand(ctx, u); err != nil {
 		return err
 	}
+	impatience := time.NewTimer(patience)
+	defer impatience.Stop()
 	select {
 	case <-u.done:
+		return u.err
+	case <-impatience.C:
+		if u.state.CompareAndSwap(waiting, givenUp) {
+			return fmt.Errorf("%w: the disk is too slow", ErrUnavailable)
+		}
 	case <-ctx.Done():
 		if u.state.CompareAndSwap(waiting, givenUp) {
 			return ctx.Err()
 		}
-		<-u.done
 	}
+	<-u.done
 	return u.err
 }
 
@@ -154,6 +161,7 @@ func (w *writer) commit(group []*unit) {
 		}
 		judged = append(judged, u)
 	}
+	beforeCommit()
 	if _, err := w.tx.exec(ctx, "COMMIT"); err != nil {
 		w.abandon(ctx, judged, fmt.Errorf("commit: %w", err))
 		return
@@ -191,7 +199,7 @@ func (w *writer) run(ctx context.Context, u *unit) (err, broken error) {
 	if u.one {
 		// A verdict is reached without having written; after any other failure nobody
 		// could tell.
-		if err = w.guard(u); err != nil && !isVerdict(err) {
+		if err = guard(u.run, w.tx); err != nil && !isVerdict(err) {
 			return nil, err
 		}
 		return err, nil
@@ -199,7 +207,7 @@ func (w *writer) run(ctx context.Context, u *unit) (err, broken error) {
 	if _, err := w.tx.exec(ctx, "SAVEPOINT unit"); err != nil {
 		return nil, fmt.Errorf("savepoint: %w", err)
 	}
-	if err = w.guard(u); err != nil {
+	if err = guard(u.run, w.tx); err != nil {
 		if _, undo := w.tx.exec(ctx, "ROLLBACK TO unit"); undo != nil {
 			return nil, fmt.Errorf("undo: %w: %w", undo, err)
 		}
@@ -208,16 +216,6 @@ func (w *writer) run(ctx context.Context, u *unit) (err, broken error) {
 		return nil, fmt.Errorf("release: %w", release)
 	}
 	return err, nil
-}
-
-// guard runs a unit and turns a panic into its error.
-func (w *writer) guard(u *unit) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("store: panic in a transaction: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return u.run(w.tx)
 }
 
 // finish gives every unit of a group the same bad news.

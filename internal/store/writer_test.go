@@ -312,7 +312,7 @@ func TestCancelledAtRandom(t *testing.T) {
 func TestCloseUnderLoad(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "hufu.db")
-	s, err := store.Open(t.Context(), "sqlite:"+path)
+	s, err := store.Open(t.Context(), "sqlite:"+path, store.Options{})
 	must(t, err)
 	var mu sync.Mutex
 	var acknowledged []string
@@ -362,7 +362,7 @@ func TestBusyFile(t *testing.T) {
 	answered := make(chan error, 1)
 	go func() { answered <- s.Write(t.Context(), put(t.Context(), "waited")) }()
 	time.Sleep(50 * time.Millisecond)
-	if err := s.Ping(t.Context()); err != nil {
+	if err := s.Ready(t.Context()); err != nil {
 		t.Errorf("a reader waits for a writer: %v", err)
 	}
 	release()

@@ -88,7 +88,7 @@ func (e *Endpoint) introspectRefresh(ctx context.Context, c *client.Authenticate
 	if err != nil {
 		return nil, err
 	}
-	owner, err := e.Store.Client(ctx, g.ClientID)
+	owner, err := e.Store.KnownClient(ctx, g.ClientID, e.Now())
 	if errors.Is(err, store.ErrNotFound) {
 		return inactive(), nil
 	}

@@ -1,0 +1,74 @@
+// Package dbtest gives tests real PostgreSQL servers and ways to break them: an
+// empty database in milliseconds (DSN), servers of one's own that can be stopped,
+// killed, paused and promoted (Start), Debian's pgbouncer in front of them
+// (Bouncer), and a TCP proxy that loses what it should carry (NewProxy).
+//
+// Its invariant: nothing it starts outlives the test process, however that ends.
+// docs/decisions/0010 says why it is built this way.
+package dbtest
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+)
+
+// shared is the server of this test process that DSN makes databases on.
+var shared struct {
+	sync.Mutex
+	server *Server
+	err    error
+}
+
+// DSN makes an empty database of the test's own and returns its address,
+// postgres://…, for the ordinary role that owns it. All databases of a test process
+// are on one server, which is begun with the first and does not wait for the disk.
+// The database is dropped when the test ends, whoever is still connected.
+func DSN(t testing.TB) string {
+	t.Helper()
+	s, err := sharedServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Create(t)
+}
+
+// sharedServer begins the shared server once; a second try would fail as the first.
+func sharedServer() (*Server, error) {
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.server == nil && shared.err == nil {
+		shared.server, shared.err = Open(Options{})
+	}
+	return shared.server, shared.err
+}
+
+// Run runs the tests and then takes away what the package began for all of them. A
+// package that uses DSN has
+//
+//	func TestMain(m *testing.M) { os.Exit(dbtest.Run(m)) }
+//
+// One that has not leaves a directory behind, which the next test process removes;
+// the server ends with the process in any case.
+func Run(m *testing.M) int {
+	code := m.Run()
+	if err := cleanUp(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return max(code, 1)
+	}
+	return code
+}
+
+// cleanUp stops the shared server and removes the directory of this process.
+func cleanUp() error {
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.server != nil {
+		if err := shared.server.Close(); err != nil {
+			return err
+		}
+		shared.server, shared.err = nil, errClosed
+	}
+	return leaveHome()
+}

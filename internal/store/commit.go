@@ -1,0 +1,6 @@
+//go:build !commitdelay
+
+package store
+
+// beforeCommit does nothing; see commit_delay.go.
+func beforeCommit() {}

@@ -1,0 +1,273 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3/database"
+)
+
+// IsPostgres reports whether a database address is that of a PostgreSQL server.
+func IsPostgres(dsn string) bool {
+	return strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://")
+}
+
+// A cluster is a PostgreSQL database, or one that speaks like it.
+type cluster struct {
+	config *pgx.ConnConfig
+	pool   *sql.DB
+	stop   context.CancelFunc // of what runs beside
+	beside sync.WaitGroup
+}
+
+func openCluster(dsn string, connections int) (engine, error) {
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("store: database: %w", err) // pgx hides the password
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = 2 * time.Second
+	}
+	if _, named := config.RuntimeParams["application_name"]; !named {
+		config.RuntimeParams["application_name"] = "hufu"
+	}
+	if connections == 0 {
+		connections = max(8, 4*runtime.GOMAXPROCS(0))
+	}
+	c := &cluster{config: config, pool: stdlib.OpenDB(*config)}
+	c.pool.SetMaxOpenConns(connections)
+	c.pool.SetMaxIdleConns(connections)
+	c.pool.SetConnMaxIdleTime(5 * time.Minute)
+	return c, nil
+}
+
+func (c *cluster) admin() (*sql.DB, database.Dialect) { return c.pool, database.DialectPostgres }
+
+func (c *cluster) begin(ctx context.Context, heard func()) (*queries, error) {
+	ctx, c.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if c.isDirect() {
+		c.beside.Go(func() { c.listen(ctx, heard) })
+	}
+	return &queries{reader{c.pool}}, nil
+}
+
+func (c *cluster) close() error {
+	if c.stop != nil {
+		c.stop()
+	}
+	c.beside.Wait()
+	return c.pool.Close()
+}
+
+// lock does nothing: any number of servers work on one cluster.
+func (c *cluster) lock() (release func() error, err error) {
+	return func() error { return nil }, nil
+}
+
+// schemaLock is the number of the lock that migrations take.
+const schemaLock = 0x68756675 // "hufu"
+
+// lockSchema holds a lock in a transaction of its own, on a connection of its own:
+// it goes with the process, and behind a pooler it stays with the transaction.
+func (c *cluster) lockSchema(ctx context.Context) (release func() error, err error) {
+	tx, err := c.pool.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("store: lock schema: %w", err)
+	}
+	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, schemaLock); err != nil {
+		return nil, errors.Join(fmt.Errorf("store: lock schema: %w", err), tx.Rollback())
+	}
+	return tx.Commit, nil
+}
+
+// copyAside does nothing: a copy of a cluster is its operator's.
+func (c *cluster) copyAside(context.Context, int64) error { return nil }
+
+// bound gives a call its patience. It does not end with its caller: that would
+// close the connection, and strangers who hang up would cost one each. What an
+// operator asks for takes as long as it takes (unhurried).
+func bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx.Value(unhurriedKey{}) != nil {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), patience)
+}
+
+type unhurriedKey struct{}
+
+// unhurried lets everything under a context take as long as it takes.
+func unhurried(ctx context.Context) context.Context {
+	return context.WithValue(ctx, unhurriedKey{}, true)
+}
+
+// How often a unit runs.
+const (
+	maxTries       = 20 // while it keeps losing to its neighbours
+	maxConnections = 3  // while its connections are lost under it
+)
+
+// write runs a unit. One gated statement stands alone: PostgreSQL looks at its
+// conditions again when it has waited for a neighbour. Units of several statements
+// are serializable, so that each finds the database as if it were alone, as it
+// would on SQLite; whoever stood in the way of another runs again. A connection
+// that was lost takes the outcome with it, so only what may be done twice is tried
+// on another.
+func (c *cluster) write(ctx context.Context, k kind, unit func(tx *Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx, cancel := bound(ctx)
+	defer cancel()
+	for try, lost := 1, 1; ; try++ {
+		err := c.once(ctx, k, unit)
+		switch {
+		case isSerialization(err):
+			if try == maxTries || !pause(ctx, try) {
+				return fmt.Errorf("%w: %w", ErrUnavailable, err)
+			}
+		case k != whole && isLost(err) && lost < maxConnections && ctx.Err() == nil:
+			lost++
+		default:
+			return err
+		}
+	}
+}
+
+func (c *cluster) once(ctx context.Context, k kind, unit func(tx *Tx) error) error {
+	if k == single {
+		return guard(unit, &Tx{&queries{direct{c.pool, ctx}}})
+	}
+	return c.transaction(ctx, unit)
+}
+
+func (c *cluster) transaction(ctx context.Context, unit func(tx *Tx) error) error {
+	tx, err := c.pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelSerializable})
+	if err != nil {
+		return err
+	}
+	if err := guard(unit, &Tx{&queries{direct{tx, ctx}}}); err != nil {
+		_ = tx.Rollback() // a connection that cannot is closed, which undoes as well
+		return err
+	}
+	return tx.Commit()
+}
+
+// guard runs a unit and turns a panic into its error.
+func guard(unit func(tx *Tx) error, tx *Tx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("store: panic in a transaction: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return unit(tx)
+}
+
+// pause lets neighbours finish; it grows, and differs between those who met.
+func pause(ctx context.Context, try int) bool {
+	timer := time.NewTimer(time.Duration(rand.Int64N(int64(time.Millisecond) << min(try, 6)))) //nolint:gosec // no secret
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// pool is what *sql.DB and *sql.Tx share.
+type pool interface {
+	QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error)
+	ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error)
+}
+
+// direct runs the statements of a unit; the driver prepares them once on each
+// connection, unless the address says that a pooler stands between.
+type direct struct {
+	pool pool
+	ctx  context.Context //nolint:containedctx // that of the unit, whoever's the closures hold
+}
+
+func (d direct) query(_ context.Context, text string, args []any) (*rows, error) {
+	found, err := d.pool.QueryContext(d.ctx, text, args...)
+	if err != nil {
+		return nil, err
+	}
+	return &rows{Rows: found, ctx: d.ctx}, nil
+}
+
+func (d direct) exec(_ context.Context, text string, args []any) (sql.Result, error) {
+	return d.pool.ExecContext(d.ctx, text, args...)
+}
+
+// reader runs what only reads. A connection that was lost says nothing about the
+// database, so another one is asked.
+type reader struct{ pool *sql.DB }
+
+func (r reader) query(ctx context.Context, text string, args []any) (*rows, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := bound(ctx)
+	for try := 1; ; try++ {
+		found, err := r.pool.QueryContext(ctx, text, args...)
+		if err == nil {
+			return &rows{Rows: found, ctx: ctx, done: cancel}, nil
+		}
+		if !isLost(err) && !isSerialization(err) || try == maxConnections || ctx.Err() != nil {
+			cancel()
+			return nil, err
+		}
+	}
+}
+
+func (r reader) exec(context.Context, string, []any) (sql.Result, error) {
+	return nil, errors.New("store: a write outside of a transaction")
+}
+
+// isLost reports whether a connection broke, so that the fate of its statement is
+// unknown. One that could not be made in the first place is another matter.
+func isLost(err error) bool {
+	if _, dialled := errors.AsType[*pgconn.ConnectError](err); dialled {
+		return false
+	}
+	if answer, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return strings.HasPrefix(answer.Code, "57P") || strings.HasPrefix(answer.Code, "08") // shut down, cut off
+	}
+	_, network := errors.AsType[*net.OpError](err)
+	return network || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
+		errors.Is(err, net.ErrClosed) || pgconn.SafeToRetry(err)
+}
+
+// isSerialization reports whether a unit lost to a neighbour and was undone.
+func isSerialization(err error) bool {
+	answer, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (answer.Code == "40001" || answer.Code == "40P01") // serialization failure, deadlock
+}
+
+// isRefused reports whether PostgreSQL found fault with a statement: with a value,
+// a rule of the schema, or the text itself.
+func isRefused(err error) bool {
+	answer, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return false
+	}
+	switch answer.Code[:2] {
+	case "22", "23", "42":
+		return true
+	}
+	return false
+}
