@@ -1,3 +1,5 @@
+//go:build !profile
+
 // Hufu is an OAuth 2.0 authorization server. This file only hands over to
 // package cli, which holds the commands.
 package main

@@ -41,7 +41,8 @@ type app struct {
 	path   string // of the configuration file
 	json   bool
 
-	started bool // the command line was understood
+	started bool       // the command line was understood
+	lines   *logWriter // of the log, when it serves
 }
 
 // operator is who the audit trail names for what a command does.
@@ -70,7 +71,8 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, environ []st
 func (a *app) root() *cobra.Command {
 	root := group("hufu", "An OAuth 2.0 authorization server",
 		a.serveCommand(), a.clientCommand(), a.userCommand(), a.keyCommand(), a.grantCommand(),
-		a.migrateCommand(), a.revokeAllCommand(), a.configCommand(), a.versionCommand())
+		a.migrateCommand(), a.backupCommand(), a.exportCommand(), a.importCommand(), a.revokeAllCommand(),
+		a.configCommand(), a.versionCommand())
 	root.Version = version()
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -47,7 +46,10 @@ func (a *app) serve(ctx context.Context, c *config.Config, isDemo bool) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	o := server.Options{Log: newLog(a.stderr, c), Now: a.now}
+	log, lines := newLog(a.stderr, c)
+	defer lines.close()
+	a.lines = lines
+	o := server.Options{Log: log, Now: a.now}
 	if isDemo {
 		if err := toDemo(c, &o); err != nil {
 			return err
@@ -87,8 +89,10 @@ func (a *app) listen(ctx context.Context, s *server.Server, c *config.Config, o 
 	}
 	o.Log.Info("ready", "address", l.Addr().String(), "issuer", c.Issuer, "database", c.DatabaseName(), "version", version())
 	if o.Demo {
+		a.lines.flush() // so that the tutorial stands last
 		fmt.Fprint(a.stdout, demo.Tutorial(c.Issuer))
 	}
+	go watchCollector(ctx, a.environ)
 	if err := s.Serve(ctx, l); err != nil {
 		return err
 	}
@@ -135,19 +139,6 @@ func isLoopbackHost(host string) bool {
 func isLoopback(address net.Addr) bool {
 	tcp, ok := address.(*net.TCPAddr)
 	return ok && tcp.IP.IsLoopback()
-}
-
-// newLog writes log lines as the configuration wants them.
-func newLog(w io.Writer, c *config.Config) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		level = slog.LevelInfo
-	}
-	options := &slog.HandlerOptions{Level: level}
-	if c.LogFormat == "text" {
-		return slog.New(slog.NewTextHandler(w, options))
-	}
-	return slog.New(slog.NewJSONHandler(w, options))
 }
 
 // warn logs everything that is allowed and yet unsafe.

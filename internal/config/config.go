@@ -126,8 +126,9 @@ type Config struct {
 	// `password`, `implicit` or both.
 	ForbiddenGrants []string `yaml:"forbidden_grants"`
 
-	// How many passwords may be hashed at the same moment, each using 19 MiB. 0
-	// means as many as there are cores.
+	// How many passwords may be hashed at the same moment, each using 19 MiB and a
+	// core. 0 means half of the cores, so that tokens are served whatever number of
+	// people sign in.
 	PasswordHashSlots int `yaml:"password_hash_slots"`
 
 	// How many sign-ins may wait for a slot before the next one is told to come
@@ -224,5 +225,5 @@ func (c *Config) HashSlots() int {
 	if c.PasswordHashSlots > 0 {
 		return c.PasswordHashSlots
 	}
-	return runtime.GOMAXPROCS(0)
+	return max(1, runtime.GOMAXPROCS(0)/2)
 }

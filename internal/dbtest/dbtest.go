@@ -3,7 +3,8 @@
 // killed, paused and promoted (Start), Debian's pgbouncer in front of them
 // (Bouncer), and a TCP proxy that loses what it should carry (NewProxy).
 //
-// Its invariant: nothing it starts outlives the test process, however that ends.
+// It runs on Linux. Its invariant: nothing it starts outlives the test process,
+// however that ends.
 // docs/decisions/0010 says why it is built this way.
 package dbtest
 

@@ -1,17 +1,14 @@
 package dbtest
 
 import (
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 )
@@ -63,11 +60,14 @@ func leaveHome() error {
 	if home.dir == "" {
 		return nil
 	}
-	if err := os.RemoveAll(home.dir); err != nil {
+	err := alone(func(string) error { // so that nobody sweeps here
+		return errors.Join(os.RemoveAll(home.dir), home.lock.Close())
+	})
+	if err != nil {
 		return fmt.Errorf("dbtest: clean up: %w", err)
 	}
 	home.dir = ""
-	return home.lock.Close()
+	return nil
 }
 
 // alone calls f with the directory that all test processes of this account share,
@@ -142,105 +142,44 @@ func sweep(common string) error {
 	return nil
 }
 
-// The two roles of a cluster, and the database that each cluster has from the start.
-const (
-	superuser = "postgres"
-	role      = "hufu"
-	Database  = "hufu" // empty, owned by the ordinary role
-)
-
-// initdb's words. The collation is that of an ordinary operator's database: it does
-// not sort by bytes, as SQLite does, and no locale of the system is needed for it.
-var initdbArgs = []string{
-	"--username=" + superuser, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8",
-	"--locale-provider=icu", "--icu-locale=en-US", "--no-sync", "--no-instructions",
+// ports are those that servers of this process have, whether they run or not.
+var ports struct {
+	sync.Mutex
+	file  *os.File
+	taken map[int]bool
 }
 
-// newCluster makes a cluster in dir/data, which does not exist, and returns the
-// password of its roles. It is a copy of one that is made once per version of
-// PostgreSQL, since initdb takes far longer than copying.
-func newCluster(dir string) (password string, err error) {
-	version, err := version()
-	if err != nil {
-		return "", err
-	}
-	key := sha256.Sum256([]byte(version + strings.Join(initdbArgs, " ")))
-	var template string
-	err = alone(func(common string) error {
-		template = filepath.Join(common, "template-"+hex.EncodeToString(key[:8]))
-		if _, err := os.Stat(template); !errors.Is(err, fs.ErrNotExist) {
+// freePort finds a port of 127.0.0.1 that is ours until we end, so that a server that
+// is stopped finds its port again: it is below those that the kernel gives away, and
+// no other test process takes it, which would answer to the same password.
+func freePort() (int, error) {
+	ports.Lock()
+	defer ports.Unlock()
+	if ports.file == nil {
+		err := alone(func(common string) (err error) {
+			ports.file, err = os.OpenFile(filepath.Join(common, "ports"), os.O_CREATE|os.O_RDWR, 0o600)
 			return err
-		}
-		return makeTemplate(common, template)
-	})
-	if err != nil {
-		return "", fmt.Errorf("dbtest: make a cluster: %w", err)
-	}
-	secret, err := os.ReadFile(filepath.Join(template, "password"))
-	if err != nil {
-		return "", fmt.Errorf("dbtest: make a cluster: %w", err)
-	}
-	if err := copyTree(filepath.Join(template, "data"), filepath.Join(dir, "data")); err != nil {
-		return "", fmt.Errorf("dbtest: copy a cluster: %w", err)
-	}
-	return strings.TrimSpace(string(secret)), nil
-}
-
-// makeTemplate makes the cluster that others are copies of. It gets its name when
-// it is whole.
-func makeTemplate(common, template string) error {
-	dir, err := os.MkdirTemp(common, "making-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	password := rand.Text()
-	file := filepath.Join(dir, "password")
-	if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
-		return err
-	}
-	if err := errors.Join(give(file), give(dir)); err != nil {
-		return err
-	}
-	data := filepath.Join(dir, "data")
-	if err := run("initdb", "", append([]string{"--pgdata=" + data, "--pwfile=" + file}, initdbArgs...)...); err != nil {
-		return err
-	}
-	err = run("postgres", "CREATE ROLE "+role+" LOGIN PASSWORD '"+password+"'\nCREATE DATABASE "+Database+" OWNER "+role+"\n",
-		"--single", "-D", data, "-c", "fsync=off", "postgres")
-	if err != nil {
-		return err
-	}
-	return os.Rename(dir, template)
-}
-
-// copyTree copies the directories and files of a cluster and gives them to the
-// account that servers run as. Modes are those PostgreSQL asks for.
-func copyTree(from, to string) error {
-	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
+		})
 		if err != nil {
-			return err
+			return 0, fmt.Errorf("dbtest: find a port: %w", err)
 		}
-		target := to + strings.TrimPrefix(path, from)
-		if entry.IsDir() {
-			err = os.Mkdir(target, 0o700)
-		} else {
-			err = copyFile(path, target)
+		ports.taken = map[int]bool{}
+	}
+	for range 100 {
+		port := 10000 + rand.IntN(20000)
+		if ports.taken[port] {
+			continue
 		}
-		return errors.Join(err, give(target))
-	})
-}
-
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
+		// The byte of that number is locked until the process ends.
+		lock := syscall.Flock_t{Type: syscall.F_WRLCK, Start: int64(port), Len: 1}
+		if err := syscall.FcntlFlock(ports.file.Fd(), syscall.F_SETLK, &lock); err != nil {
+			continue
+		}
+		ports.taken[port] = true
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			return port, l.Close()
+		}
 	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
+	return 0, errors.New("dbtest: no free port from 10000 to 29999")
 }

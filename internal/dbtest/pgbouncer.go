@@ -20,10 +20,8 @@ import (
 // statements, default_query_exec_mode=exec. The pgbouncer ends with the test.
 func Bouncer(t testing.TB, dsn string) string {
 	t.Helper()
-	address, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal("dbtest: pgbouncer: not an address of a database") // without the password
-	}
+	address := parseDSN(dsn)
+	var err error
 	for range 10 {
 		if err = bounce(t, address); err == nil || !strings.Contains(err.Error(), "Address already in use") {
 			break // otherwise somebody took the port just now

@@ -127,21 +127,6 @@ func (s *Server) begin() (err error) {
 	return err
 }
 
-// freePort finds a port of 127.0.0.1 below those that the kernel gives away, so that
-// nobody else gets it while a server is stopped.
-func freePort() (int, error) {
-	for range 100 {
-		random := make([]byte, 2)
-		rand.Read(random)
-		port := 10000 + (int(random[0])<<8|int(random[1]))%20000
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, errors.New("dbtest: no free port below 30000")
-}
-
 // Addr is where the server listens, host:port.
 func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 

@@ -37,15 +37,15 @@ type trap struct {
 	sprung chan struct{}
 }
 
-// NewProxy starts a proxy for the server at target, host:port. It ends with the
-// test.
+// NewProxy starts a proxy for a server: host:port, or the address of a database on
+// it. It ends with the test.
 func NewProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{listener: listener, target: target, changed: make(chan struct{}), links: map[*link]struct{}{}}
+	p := &Proxy{listener: listener, target: hostOf(target), changed: make(chan struct{}), links: map[*link]struct{}{}}
 	p.running.Go(p.accept)
 	t.Cleanup(func() {
 		_ = listener.Close()
@@ -60,12 +60,27 @@ func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
 // DSN is the address of a database with the proxy in place of its server.
 func (p *Proxy) DSN(dsn string) string {
-	u, err := url.Parse(dsn)
-	if err != nil {
-		panic("dbtest: not an address of a database") // without the password
-	}
+	u := parseDSN(dsn)
 	u.Host = p.Addr()
 	return u.String()
+}
+
+// hostOf is host:port of what names a server.
+func hostOf(target string) string {
+	if !strings.Contains(target, "://") {
+		return target
+	}
+	return parseDSN(target).Host
+}
+
+// parseDSN takes the address of a database apart. One that is none is the
+// programmer's mistake, and its password is not for the log.
+func parseDSN(dsn string) *url.URL {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		panic("dbtest: not an address of a database")
+	}
+	return u
 }
 
 // Refuse resets every connection, and each new one as soon as it is made.
@@ -109,10 +124,10 @@ func (p *Proxy) set(match string, answer bool) <-chan struct{} {
 	return trap.sprung
 }
 
-// Retarget sends new connections to another server, host:port, and resets those
-// there are, as an address does that moves.
+// Retarget sends new connections to another server, named as in NewProxy, and resets
+// those there are, as an address does that moves.
 func (p *Proxy) Retarget(target string) {
-	p.change(func() { p.target = target })
+	p.change(func() { p.target = hostOf(target) })
 	p.Cut()
 }
 

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/url"
+	"os"
 	"testing"
 	"time"
 
@@ -19,13 +19,9 @@ import (
 func proxied(t *testing.T) (p *dbtest.Proxy, dsn string, beside *pgx.Conn) {
 	t.Helper()
 	direct := dbtest.DSN(t)
-	address, err := url.Parse(direct)
-	if err != nil {
-		t.Fatal(err)
-	}
 	beside = connect(t, direct)
 	execute(t, beside, "CREATE TABLE thing (n BIGINT)")
-	p = dbtest.NewProxy(t, address.Host)
+	p = dbtest.NewProxy(t, direct)
 	return p, p.DSN(direct), beside
 }
 
@@ -136,6 +132,24 @@ func TestProxyHang(t *testing.T) {
 	}
 	if got := ask[int](t, beside, "SELECT count(*) FROM thing"); got != 1 {
 		t.Errorf("%d rows, want 1", got)
+	}
+}
+
+// A proxy that hangs does not tell that the server behind it is dead.
+func TestProxyHangBeforeNothing(t *testing.T) {
+	t.Parallel()
+	p := dbtest.NewProxy(t, "127.0.0.1:1") // where nobody listens
+	p.Hang()
+	conn, err := net.Dial("tcp", p.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetReadDeadline(time.Now().Add(aWhile)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%v, want silence", err)
 	}
 }
 

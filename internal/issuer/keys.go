@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -86,15 +87,23 @@ type Ring struct {
 // A snapshot is the ring at one moment.
 type snapshot struct {
 	all    []store.Key
-	opened map[string]*key // by id
+	opened map[string]*key   // by id
+	of     map[string][]*key // by purpose, in the order of all
+	set    atomic.Pointer[keySet]
 }
 
-// A key is an opened key: one of the two.
+// A key is an opened key.
 type key struct {
 	store.Key
-	sign   *jose.PrivateKey
-	secret []byte
-	aead   cipher.AEAD
+	*material
+}
+
+// Material is what a key works with: sign, or all the others.
+type material struct {
+	sign *jose.PrivateKey
+	aead cipher.AEAD
+	head []byte     // version and key id, in front of all it makes
+	macs *sync.Pool // of *macState
 }
 
 // Prepare checks the master key against the database, makes every key that is
@@ -180,47 +189,48 @@ func (g *Ring) Refresh(ctx context.Context) error {
 	// A newer release that works on the same database may have others.
 	all = slices.DeleteFunc(all, func(k store.Key) bool { return !slices.Contains(Purposes(), k.Purpose) })
 	before := g.keys.Load()
-	next := &snapshot{all: all, opened: make(map[string]*key, len(all))}
+	next := &snapshot{all: all, opened: make(map[string]*key, len(all)), of: map[string][]*key{}}
 	for _, stored := range all {
+		k := &key{Key: stored}
 		if before != nil {
-			if k := before.opened[stored.ID]; k != nil && k.Sealed == stored.Sealed {
-				next.opened[stored.ID] = &key{Key: stored, sign: k.sign, secret: k.secret, aead: k.aead}
-				continue
+			if known := before.opened[stored.ID]; known != nil && known.Sealed == stored.Sealed {
+				k.material = known.material
 			}
 		}
-		k, err := g.open(stored)
-		if err != nil {
-			return err
+		if k.material == nil {
+			if k.material, err = g.open(stored); err != nil {
+				return err
+			}
 		}
 		next.opened[stored.ID] = k
+		next.of[stored.Purpose] = append(next.of[stored.Purpose], k)
 	}
 	g.keys.Store(next)
 	return nil
 }
 
-func (g *Ring) open(stored store.Key) (*key, error) {
+func (g *Ring) open(stored store.Key) (*material, error) {
 	plain, err := g.Master.open(stored.Purpose, stored.Sealed)
 	if err != nil {
 		return nil, err
 	}
-	k := &key{Key: stored}
+	m := &material{}
 	if IsSigning(stored.Purpose) {
-		k.sign, err = jose.ParsePrivateKey(algorithmOf(stored.Purpose), plain)
-		return k, err
+		m.sign, err = jose.ParsePrivateKey(algorithmOf(stored.Purpose), plain)
+		return m, err
 	}
-	k.secret = plain
-	if k.aead, err = chacha20poly1305.NewX(plain); err != nil {
+	if m.aead, err = chacha20poly1305.NewX(plain); err != nil {
 		return nil, fmt.Errorf("issuer: open key: %w", err)
 	}
-	return k, nil
+	m.head, m.macs = head(stored.ID), newMACs(plain)
+	return m, nil
 }
 
 // newest returns the last key of a purpose, used already or not yet.
 func (g *Ring) newest(purpose string) *key {
-	s := g.keys.Load()
-	for _, k := range s.all {
-		if k.Purpose == purpose && k.RetiredAt.IsZero() {
-			return s.opened[k.ID]
+	for _, k := range g.keys.Load().of[purpose] {
+		if k.RetiredAt.IsZero() {
+			return k
 		}
 	}
 	return nil
@@ -229,10 +239,10 @@ func (g *Ring) newest(purpose string) *key {
 // current returns the key that is used for a purpose now. When clocks or a
 // removal have left none, the newest is used rather than nothing.
 func (g *Ring) current(purpose string) (*key, error) {
-	s, now := g.keys.Load(), g.Now()
-	for _, k := range s.all {
-		if k.Purpose == purpose && !k.ActiveAt.After(now) && (k.RetiredAt.IsZero() || k.RetiredAt.After(now)) {
-			return s.opened[k.ID], nil
+	now := g.Now()
+	for _, k := range g.keys.Load().of[purpose] {
+		if !k.ActiveAt.After(now) && (k.RetiredAt.IsZero() || k.RetiredAt.After(now)) {
+			return k, nil
 		}
 	}
 	if k := g.newest(purpose); k != nil {
@@ -250,21 +260,36 @@ func (g *Ring) byID(purpose, id string) (*key, bool) {
 	return k, true
 }
 
+// A keySet is what JWKS made of a snapshot, good from then on until a key in it
+// expires.
+type keySet struct {
+	jose.JWKS
+	from, until time.Time // until is zero for ever
+}
+
 // JWKS is the key set that verifiers read: keys in use, keys about to be used,
-// and keys whose last token has not expired yet.
-func (g *Ring) JWKS() (jose.JWKS, error) {
-	set := jose.JWKS{Keys: []jose.JWK{}}
+// and keys whose last token has not expired yet. As long as that is the same, so
+// is the pointer; the caller must not change what it points to.
+func (g *Ring) JWKS() (*jose.JWKS, error) {
 	s, now := g.keys.Load(), g.Now()
+	if made := s.set.Load(); made != nil && !now.Before(made.from) && (made.until.IsZero() || made.until.After(now)) {
+		return &made.JWKS, nil
+	}
+	made := &keySet{JWKS: jose.JWKS{Keys: []jose.JWK{}}, from: now}
 	for i := len(s.all) - 1; i >= 0; i-- {
 		k := s.opened[s.all[i].ID]
 		if k.sign == nil || !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(now) {
 			continue
 		}
+		if !k.ExpiresAt.IsZero() && (made.until.IsZero() || k.ExpiresAt.Before(made.until)) {
+			made.until = k.ExpiresAt
+		}
 		jwk, err := k.sign.PublicJWK()
 		if err != nil {
-			return set, err
+			return nil, err
 		}
-		set.Keys = append(set.Keys, jwk)
+		made.Keys = append(made.Keys, jwk)
 	}
-	return set, nil
+	s.set.Store(made)
+	return &made.JWKS, nil
 }

@@ -64,6 +64,9 @@ func (m *Master) check() string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
+// Fits reports whether this key gave a check value.
+func (m *Master) Fits(check string) bool { return hmac.Equal([]byte(m.check()), []byte(check)) }
+
 // ErrNoMasterKey is returned when the database was sealed with a master key and
 // there is none here.
 var ErrNoMasterKey = errors.New("the database was sealed with a master key that is not here: " +

@@ -48,12 +48,12 @@ func audience(resource []string, m *oauth.ClientMetadata) oauth.Audience {
 
 // InForce reports whether a token that was read back is still honoured, by what
 // the database knows of it.
-func (t *AccessToken) InForce(state *store.TokenState, now time.Time) bool {
+func (t *AccessToken) InForce(state *store.TokenState) bool {
 	switch {
 	case state.Revoked:
 		return false
 	case t.GrantID != "":
-		return state.Live(now) && state.Grant.ClientID == t.ClientID
+		return state.Live
 	}
-	return state.ClientLive && len(t.Epochs) == 2 && t.Epochs[0] == state.ClientEpoch && t.Epochs[1] == state.ServerEpoch
+	return len(t.Epochs) == 2 && t.Epochs[0] == state.ClientEpoch && t.Epochs[1] == state.ServerEpoch
 }

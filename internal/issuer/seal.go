@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"hash"
 	"strings"
+	"sync"
 )
 
 // errNotOurs is returned for everything that this server did not make, or made
@@ -26,40 +28,64 @@ func (g *Ring) Seal(purpose string, plain []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	raw, err := header(k)
+	raw, err := k.begin(len(plain))
 	if err != nil {
 		return "", err
 	}
-	nonce := make([]byte, k.aead.NonceSize())
-	rand.Read(nonce)
-	raw = append(raw, nonce...)
-	return base64.RawURLEncoding.EncodeToString(k.aead.Seal(raw, nonce, plain, []byte(purpose))), nil
+	return k.seal("", append(raw, plain...)), nil
+}
+
+// begin makes what stands in front of a ciphertext, with room for the rest.
+func (k *key) begin(size int) ([]byte, error) {
+	if k.head == nil {
+		return nil, errKeyID
+	}
+	n := len(k.head) + k.aead.NonceSize()
+	raw := append(make([]byte, 0, n+size+k.aead.Overhead()), k.head...)
+	raw = raw[:n]
+	rand.Read(raw[len(k.head):])
+	return raw, nil
+}
+
+// seal encrypts in place what stands behind that, and writes it all as text
+// behind a prefix.
+func (k *key) seal(prefix string, raw []byte) string {
+	n := len(k.head) + k.aead.NonceSize()
+	raw = k.aead.Seal(raw[:n], raw[len(k.head):n], raw[n:], []byte(k.Purpose))
+	return string(base64.RawURLEncoding.AppendEncode(append(make([]byte, 0, 1024), prefix...), raw))
 }
 
 // Open decrypts what Seal made for the same purpose.
 func (g *Ring) Open(purpose, sealed string) ([]byte, error) {
+	_, plain, err := g.unseal(purpose, sealed)
+	return plain, err
+}
+
+func (g *Ring) unseal(purpose, sealed string) (*key, []byte, error) {
 	k, rest, err := g.split(purpose, sealed)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	size := k.aead.NonceSize()
 	if len(rest) < size+k.aead.Overhead() {
-		return nil, errNotOurs
+		return nil, nil, errNotOurs
 	}
-	plain, err := k.aead.Open(nil, rest[:size], rest[size:], []byte(purpose))
+	plain, err := k.aead.Open(rest[size:size], rest[:size], rest[size:], []byte(purpose))
 	if err != nil {
-		return nil, errNotOurs
+		return nil, nil, errNotOurs
 	}
-	return plain, nil
+	return k, plain, nil
 }
 
-// header is version and key id.
-func header(k *key) ([]byte, error) {
-	id, err := base64.RawURLEncoding.DecodeString(k.ID)
+var errKeyID = errors.New("issuer: a key has an id of the wrong form")
+
+// head is version and key id; nil when the id is not one that we make.
+func head(keyID string) []byte {
+	id, err := base64.RawURLEncoding.DecodeString(keyID)
 	if err != nil || len(id) != keyIDSize {
-		return nil, errors.New("issuer: a key has an id of the wrong form")
+		return nil
 	}
-	return append([]byte{sealVersion}, id...), nil
+	return append([]byte{sealVersion}, id...)
 }
 
 // split finds the key of something we made. Line breaks are looked for, because
@@ -76,13 +102,28 @@ func (g *Ring) split(purpose, text string) (*key, []byte, error) {
 	return k, raw[1+keyIDSize:], nil
 }
 
+// A macState is an HMAC that was begun with a key, and room for its message.
+type macState struct {
+	hash    hash.Hash
+	message []byte
+}
+
+// newMACs keeps the state of HMAC-SHA-256 with a key, which costs as much to make
+// as to use.
+func newMACs(secret []byte) *sync.Pool {
+	return &sync.Pool{New: func() any { return &macState{hash: hmac.New(sha256.New, secret)} }}
+}
+
 // mac is an HMAC-SHA-256 with the purpose in front.
-func (k *key) mac(message []byte) []byte {
-	h := hmac.New(sha256.New, k.secret)
-	h.Write([]byte(k.Purpose))
-	h.Write([]byte{0})
-	h.Write(message)
-	return h.Sum(nil)
+func mac[T string | []byte](k *key, message T) (sum [sha256.Size]byte) {
+	m := k.macs.Get().(*macState)
+	defer k.macs.Put(m)
+	m.hash.Reset()
+	m.message = append(append(append(m.message[:0], k.Purpose...), 0), message...)
+	m.hash.Write(m.message)
+	clear(m.message)
+	copy(sum[:], m.hash.Sum(m.message[:0]))
+	return sum
 }
 
 // Tag is a keyed hash of a text for a purpose: key id, a dot, the hash.
@@ -91,7 +132,8 @@ func (g *Ring) Tag(purpose, text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return k.ID + "." + base64.RawURLEncoding.EncodeToString(k.mac([]byte(text))), nil
+	sum := mac(k, text)
+	return k.ID + "." + base64.RawURLEncoding.EncodeToString(sum[:]), nil
 }
 
 // CheckTag reports, in constant time, whether a tag is that of a text, made with
@@ -106,7 +148,8 @@ func (g *Ring) CheckTag(purpose, tag, text string) bool {
 		}
 	}
 	want, err := strict.DecodeString(sum)
-	return hmac.Equal(want, k.mac([]byte(text))) && ok && err == nil
+	got := mac(k, text)
+	return hmac.Equal(want, got[:]) && ok && err == nil
 }
 
 // HashSecret is the stored form of a client secret.

@@ -9,23 +9,28 @@ import (
 // half a kilobyte each.
 const maxSeen = 4096
 
-// seen remembers what signed tokens say whose signature was right. Verifying one
+// seen remembers what tokens say whose signature or seal was right. To verify one
 // again gives the same answer, and costs more than all else that an introspection
 // does. Nothing that can change is remembered: whether the key is still kept, the
 // time, and the database are asked each time.
 type seen struct {
 	mu         sync.Mutex
-	young, old map[[sha256.Size]byte]seenToken
+	young, old map[textHash]*seenToken
 }
 
 type seenToken struct {
-	keyID string
-	token AccessToken
+	purpose, keyID string
+	token          AccessToken
 }
 
-// get finds a token by its whole text.
-func (s *seen) get(text string) (seenToken, bool) {
-	sum := sha256.Sum256([]byte(text))
+// A textHash is the SHA-256 of the whole text of a token.
+type textHash [sha256.Size]byte
+
+func hashOf(text string) textHash {
+	return sha256.Sum256(append(make([]byte, 0, 1024), text...)) // on the stack, as a rule
+}
+
+func (s *seen) get(sum textHash) (*seenToken, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t, ok := s.young[sum]; ok {
@@ -38,8 +43,7 @@ func (s *seen) get(text string) (seenToken, bool) {
 	return t, ok
 }
 
-func (s *seen) put(text string, t seenToken) {
-	sum := sha256.Sum256([]byte(text))
+func (s *seen) put(sum textHash, t *seenToken) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.keep(sum, t)
@@ -47,9 +51,9 @@ func (s *seen) put(text string, t seenToken) {
 
 // keep makes a token young. When there are too many of them they are the old
 // ones, and the old ones go: what is asked about stays, what is not falls out.
-func (s *seen) keep(sum [sha256.Size]byte, t seenToken) {
+func (s *seen) keep(sum textHash, t *seenToken) {
 	if len(s.young) >= maxSeen || s.young == nil {
-		s.young, s.old = make(map[[sha256.Size]byte]seenToken), s.young
+		s.young, s.old = make(map[textHash]*seenToken), s.young
 	}
 	s.young[sum] = t
 }

@@ -10,11 +10,11 @@ import (
 func TestSeenIsBounded(t *testing.T) {
 	t.Parallel()
 	var s seen
-	s.put("asked about", seenToken{keyID: "k"})
+	s.put(hashOf("asked about"), &seenToken{keyID: "k"})
 	for i := range 5 * maxSeen {
-		s.put(fmt.Sprint(i), seenToken{})
+		s.put(hashOf(fmt.Sprint(i)), &seenToken{})
 		if i%1000 == 0 {
-			if known, ok := s.get("asked about"); !ok || known.keyID != "k" {
+			if known, ok := s.get(hashOf("asked about")); !ok || known.keyID != "k" {
 				t.Fatalf("after %d others it is forgotten: %+v", i, known)
 			}
 		}
@@ -22,7 +22,7 @@ func TestSeenIsBounded(t *testing.T) {
 	if n := len(s.young) + len(s.old); n > 2*maxSeen {
 		t.Errorf("%d tokens are remembered, want %d at most", n, 2*maxSeen)
 	}
-	if _, ok := s.get("0"); ok {
+	if _, ok := s.get(hashOf("0")); ok {
 		t.Error("nothing is forgotten")
 	}
 }

@@ -73,13 +73,8 @@ func (i *Issuer) AccessToken(t *AccessToken, form Form) (string, error) {
 	if len(t.Audience) == 0 {
 		t.Audience = oauth.Audience{i.URL}
 	}
-	content, err := json.Marshal(t)
-	if err != nil {
-		return "", fmt.Errorf("issuer: access token: %w", err)
-	}
 	if form.Opaque {
-		sealed, err := i.Ring.Seal(PurposeAccessToken, content)
-		return accessPrefix + sealed, err
+		return i.Ring.sealToken(t)
 	}
 	purpose := PurposeES256
 	if form.Algorithm == jose.RS256 {
@@ -89,13 +84,45 @@ func (i *Issuer) AccessToken(t *AccessToken, form Form) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return k.sign.Sign(typeAccessToken, content)
+	return k.sign.Sign(typeAccessToken, t.AppendJSON(make([]byte, 0, 512)))
+}
+
+// sealToken makes an opaque token.
+func (g *Ring) sealToken(t *AccessToken) (string, error) {
+	k, err := g.current(PurposeAccessToken)
+	if err != nil {
+		return "", err
+	}
+	raw, err := k.begin(320)
+	if err != nil {
+		return "", err
+	}
+	return k.seal(accessPrefix, t.AppendJSON(raw)), nil
+}
+
+// AppendJSON appends the claims as encoding/json writes them.
+func (t *AccessToken) AppendJSON(to []byte) []byte {
+	o := oauth.NewObject(to)
+	o.String("iss", t.Issuer)
+	o.String("sub", t.Subject)
+	o.AudienceIf("aud", t.Audience)
+	o.Int("exp", t.ExpiresAt)
+	o.Int("iat", t.IssuedAt)
+	o.String("jti", t.JWTID)
+	o.String("client_id", t.ClientID)
+	o.StringIf("scope", t.Scope)
+	o.IntIf("auth_time", t.AuthTime)
+	o.StringIf("acr", t.ACR)
+	o.StringsIf("amr", t.AMR)
+	o.StringIf("gid", t.GrantID)
+	o.IntsIf("epochs", t.Epochs)
+	return o.End()
 }
 
 func newTokenID() string {
-	id := make([]byte, 16)
-	rand.Read(id)
-	return base64.RawURLEncoding.EncodeToString(id)
+	var id [16]byte
+	rand.Read(id[:])
+	return base64.RawURLEncoding.EncodeToString(id[:])
 }
 
 // ErrNotActive is returned for a text that is no access token of this server,
@@ -126,47 +153,44 @@ func (i *Issuer) ReadAccessToken(token string) (*AccessToken, error) {
 
 // open reads what is in a token whose seal or signature is ours.
 func (i *Issuer) open(token string) (*AccessToken, error) {
-	var t AccessToken
-	if sealed, ok := strings.CutPrefix(token, accessPrefix); ok {
-		content, err := i.Ring.Open(PurposeAccessToken, sealed)
-		if err != nil {
-			return nil, err
-		}
-		return &t, json.Unmarshal(content, &t)
-	}
-	if known, ok := i.seen.get(token); ok {
-		if _, kept := i.Ring.verificationKey(known.keyID); !kept {
+	sum := hashOf(token)
+	if known, ok := i.seen.get(sum); ok {
+		if _, kept := i.Ring.byID(known.purpose, known.keyID); !kept {
 			return nil, errNotOurs
 		}
-		return &known.token, nil
+		t := known.token
+		return &t, nil
 	}
-	var keyID string
-	content, err := jose.Verify(token, typeAccessToken, func(id string) (jose.Key, bool) {
-		keyID = id
-		return i.Ring.verificationKey(id)
-	})
+	k, content, err := i.Ring.readToken(token)
 	if err != nil {
 		return nil, err
 	}
+	var t AccessToken
 	if err := json.Unmarshal(content, &t); err != nil {
 		return nil, err
 	}
-	i.seen.put(token, seenToken{keyID, t})
+	i.seen.put(sum, &seenToken{k.Purpose, k.ID, t})
 	return &t, nil
 }
 
-func notActive(cause error) error { return errors.Join(ErrNotActive, cause) }
-
-// verificationKey finds the key a header names: in our own ring, and nowhere
-// else.
-func (g *Ring) verificationKey(keyID string) (jose.Key, bool) {
-	for _, purpose := range []string{PurposeES256, PurposeRS256} {
-		if k, ok := g.byID(purpose, keyID); ok {
-			return jose.Key{Algorithm: k.sign.Algorithm, Public: k.sign.Public()}, true
-		}
+// readToken opens or verifies a token with a key of ours, and nothing else.
+func (g *Ring) readToken(token string) (k *key, content []byte, err error) {
+	if sealed, ok := strings.CutPrefix(token, accessPrefix); ok {
+		return g.unseal(PurposeAccessToken, sealed)
 	}
-	return jose.Key{}, false
+	content, err = jose.Verify(token, typeAccessToken, func(id string) (jose.Key, bool) {
+		for _, purpose := range []string{PurposeES256, PurposeRS256} {
+			if found, ok := g.byID(purpose, id); ok {
+				k = found
+				return jose.Key{Algorithm: k.sign.Algorithm, Public: k.sign.Public()}, true
+			}
+		}
+		return jose.Key{}, false
+	})
+	return k, content, err
 }
+
+func notActive(cause error) error { return errors.Join(ErrNotActive, cause) }
 
 // A RefreshToken is what a refresh token says: which grant, and how often it has
 // been refreshed. It is not stored; its MAC proves that we issued it.
@@ -187,13 +211,13 @@ func (i *Issuer) RefreshToken(t RefreshToken) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("issuer: refresh token: %w", err)
 	}
-	raw, err := header(k)
-	if err != nil {
-		return "", err
+	if k.head == nil {
+		return "", errKeyID
 	}
-	raw = append(raw, id[:]...)
+	raw := append(append(make([]byte, 0, 64), k.head...), id[:]...)
 	raw = binary.BigEndian.AppendUint64(raw, uint64(t.Generation)) //nolint:gosec // counts up from 0
-	return refreshPrefix + base64.RawURLEncoding.EncodeToString(append(raw, k.mac(raw)...)), nil
+	sum := mac(k, raw)
+	return refreshPrefix + base64.RawURLEncoding.EncodeToString(append(raw, sum[:]...)), nil
 }
 
 // ReadRefreshToken checks the MAC of a refresh token. Garbage is refused here,
@@ -210,12 +234,8 @@ func (i *Issuer) ReadRefreshToken(token string) (RefreshToken, error) {
 	if len(rest) <= refreshSize {
 		return RefreshToken{}, errNotOurs
 	}
-	head, err := header(k)
-	if err != nil {
-		return RefreshToken{}, err
-	}
-	message := append(head, rest[:refreshSize]...)
-	if !hmac.Equal(rest[refreshSize:], k.mac(message)) {
+	message := append(append(make([]byte, 0, 64), k.head...), rest[:refreshSize]...)
+	if sum := mac(k, message); !hmac.Equal(rest[refreshSize:], sum[:]) {
 		return RefreshToken{}, errNotOurs
 	}
 	id, err := uuid.FromBytes(rest[:16])

@@ -89,44 +89,27 @@ func TestClientToken(t *testing.T) {
 // epochs (AT-03, AT-04, CK-01).
 func TestInForce(t *testing.T) {
 	t.Parallel()
-	now := time.Unix(1_800_000_000, 0)
-	live := func() *store.TokenState {
-		return &store.TokenState{
-			Grant:      &store.Grant{ID: "g", ClientID: "app", RedeemedAt: now, ExpiresAt: now.Add(time.Hour), ClientEpoch: 1, UserEpoch: 2, ServerEpoch: 3},
-			ClientLive: true, UserLive: true, ClientEpoch: 1, UserEpoch: 2, ServerEpoch: 3,
-		}
-	}
 	ofUser := issuer.AccessToken{ClientID: "app", GrantID: "g"}
 	ofClient := issuer.AccessToken{ClientID: "app", Epochs: []int64{1, 3}}
 	for name, tt := range map[string]struct {
 		token issuer.AccessToken
-		edit  func(s *store.TokenState)
+		state store.TokenState
 		want  bool
 	}{
-		"user's":                       {ofUser, func(*store.TokenState) {}, true},
-		"user's, revoked by id":        {ofUser, func(s *store.TokenState) { s.Revoked = true }, false},
-		"user's, row gone":             {ofUser, func(s *store.TokenState) { s.Grant = nil }, false},
-		"user's, row of another":       {ofUser, func(s *store.TokenState) { s.Grant.ClientID = "other" }, false},
-		"user's, row revoked":          {ofUser, func(s *store.TokenState) { s.Grant.RevokedAt = now }, false},
-		"user's, row over":             {ofUser, func(s *store.TokenState) { s.Grant.ExpiresAt = now }, false},
-		"user's, code not redeemed":    {ofUser, func(s *store.TokenState) { s.Grant.RedeemedAt = time.Time{} }, false},
-		"user's, client disabled":      {ofUser, func(s *store.TokenState) { s.ClientLive = false }, false},
-		"user's, user disabled":        {ofUser, func(s *store.TokenState) { s.UserLive = false }, false},
-		"user's, client changed":       {ofUser, func(s *store.TokenState) { s.ClientEpoch++ }, false},
-		"user's, password changed":     {ofUser, func(s *store.TokenState) { s.UserEpoch++ }, false},
-		"user's, everything over":      {ofUser, func(s *store.TokenState) { s.ServerEpoch++ }, false},
-		"client's":                     {ofClient, func(s *store.TokenState) { s.Grant, s.UserLive = nil, false }, true},
-		"client's, revoked by id":      {ofClient, func(s *store.TokenState) { s.Grant, s.Revoked = nil, true }, false},
-		"client's, client disabled":    {ofClient, func(s *store.TokenState) { s.Grant, s.ClientLive = nil, false }, false},
-		"client's, client changed":     {ofClient, func(s *store.TokenState) { s.Grant, s.ClientEpoch = nil, 2 }, false},
-		"client's, epoch back":         {ofClient, func(s *store.TokenState) { s.Grant, s.ServerEpoch = nil, 2 }, false},
-		"neither grant nor epochs":     {issuer.AccessToken{ClientID: "app"}, func(s *store.TokenState) { s.Grant = nil }, false},
-		"epochs of the wrong number":   {issuer.AccessToken{ClientID: "app", Epochs: []int64{1}}, func(s *store.TokenState) { s.Grant = nil }, false},
-		"a grant and epochs, row gone": {issuer.AccessToken{ClientID: "app", GrantID: "g", Epochs: []int64{1, 3}}, func(s *store.TokenState) { s.Grant = nil }, false},
+		"user's":                       {ofUser, store.TokenState{Live: true, ClientEpoch: 1, ServerEpoch: 3}, true},
+		"user's, revoked by id":        {ofUser, store.TokenState{Live: true, Revoked: true, ClientEpoch: 1, ServerEpoch: 3}, false},
+		"user's, grant over":           {ofUser, store.TokenState{ClientEpoch: 1, ServerEpoch: 3}, false},
+		"client's":                     {ofClient, store.TokenState{ClientEpoch: 1, ServerEpoch: 3}, true},
+		"client's, revoked by id":      {ofClient, store.TokenState{Revoked: true, ClientEpoch: 1, ServerEpoch: 3}, false},
+		"client's, client disabled":    {ofClient, store.TokenState{ServerEpoch: 3}, false},
+		"client's, client changed":     {ofClient, store.TokenState{ClientEpoch: 2, ServerEpoch: 3}, false},
+		"client's, epoch back":         {ofClient, store.TokenState{ClientEpoch: 1, ServerEpoch: 2}, false},
+		"neither grant nor epochs":     {issuer.AccessToken{ClientID: "app"}, store.TokenState{ClientEpoch: 1, ServerEpoch: 3}, false},
+		"epochs of the wrong number":   {issuer.AccessToken{ClientID: "app", Epochs: []int64{1}}, store.TokenState{ClientEpoch: 1, ServerEpoch: 3}, false},
+		"no epochs, client gone":       {issuer.AccessToken{ClientID: "app", Epochs: []int64{1, 3}}, store.TokenState{}, false},
+		"a grant and epochs, row gone": {issuer.AccessToken{ClientID: "app", GrantID: "g", Epochs: []int64{1, 3}}, store.TokenState{ClientEpoch: 1, ServerEpoch: 3}, false},
 	} {
-		state := live()
-		tt.edit(state)
-		if got := tt.token.InForce(state, now); got != tt.want {
+		if got := tt.token.InForce(&tt.state); got != tt.want {
 			t.Errorf("%s: in force %t, want %t", name, got, tt.want)
 		}
 	}

@@ -10,9 +10,12 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"math/big"
 	"strings"
 	"sync"
 	"testing"
@@ -336,6 +339,52 @@ func TestPublicJWK(t *testing.T) {
 			t.Errorf("coordinates of %d and %d letters, want 43: RFC 7518 Section 6.2.1.2", len(jwk.X), len(jwk.Y))
 		}
 	}
+}
+
+// RFC 8725 Section 3.2: the nonce of ECDSA comes from key and message (RFC 6979),
+// so no weakness of random numbers can give the key away.
+func TestSignIsDeterministic(t *testing.T) {
+	t.Parallel()
+	if once, again := sign(t, jose.ES256), sign(t, jose.ES256); once != again {
+		t.Errorf("signed twice:\n%s\n%s", once, again)
+	}
+	other, err := keys()[jose.ES256].Sign("at+jwt", []byte(`{"iss":"https://id.example","sub":"bob"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature := func(token string) string { return token[strings.LastIndex(token, ".")+1:] }
+	if signature(other)[:42] == signature(sign(t, jose.ES256))[:42] {
+		t.Error("two messages share a nonce, which tells the key")
+	}
+}
+
+// Exactly what is two numbers of 256 bits in DER is read, and as these numbers.
+func FuzzSideBySide(f *testing.F) {
+	for _, seed := range []string{"3006020101020102", "300702020080020100", "3008020200ff02020100", "30060201810201", "300602010102010200", "3006020001020102", "30", "300702020001020101"} {
+		der, err := hex.DecodeString(seed)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(der)
+	}
+	f.Fuzz(func(t *testing.T, der []byte) {
+		got, refused := jose.SideBySide(der)
+		var want struct{ R, S *big.Int }
+		if _, err := asn1.Unmarshal(der, &want); err != nil {
+			want.R, want.S = big.NewInt(-1), big.NewInt(-1)
+		}
+		again, err := asn1.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		valid := bytes.Equal(again, der) && min(want.R.Sign(), want.S.Sign()) >= 0 && max(want.R.BitLen(), want.S.BitLen()) <= 256
+		switch {
+		case valid != (refused == nil):
+			t.Errorf("%x: %v; it is %v and %v", der, refused, want.R, want.S)
+		case valid && !bytes.Equal(got, append(want.R.FillBytes(make([]byte, 32)), want.S.FillBytes(make([]byte, 32))...)):
+			t.Errorf("%x reads as %x, want %x and %x", der, got, want.R, want.S)
+		}
+	})
 }
 
 // Of all texts exactly those verify that were signed: whatever is accepted is

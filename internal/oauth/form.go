@@ -1,14 +1,15 @@
 package oauth
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -19,8 +20,12 @@ var ErrMediaType = errors.New("oauth: content type is not application/x-www-form
 // A Form holds the parameters of one request, parsed and without repeats. The
 // zero value is an empty form; only ParseForm, ParseQuery and NewForm fill one.
 type Form struct {
-	values map[string][]string
+	parameters []parameter // in the order in which they were sent
 }
+
+// A parameter is one pair of a form. Forms are short, so looking through their
+// pairs is quicker than to make a map of them.
+type parameter struct{ name, value string }
 
 // repeatable are the parameters that a specification allows more than once.
 var repeatable = map[string]bool{
@@ -35,18 +40,32 @@ func ParseForm(r *http.Request) (Form, error) { return ParseForms(r) }
 
 // ParseForms is ParseForm for a form of our own pages whose boxes share a name.
 func ParseForms(r *http.Request, boxes ...string) (Form, error) {
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) || kind != "application/x-www-form-urlencoded" {
+	if !isForm(r.Header.Get("Content-Type")) {
 		return Form{}, Refuse(InvalidRequest, "the body must be application/x-www-form-urlencoded", ErrMediaType)
 	}
 	if r.Body == nil {
 		return Form{}, nil
 	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
+	body := bodies.Get().(*bytes.Buffer)
+	defer bodies.Put(body)
+	body.Reset()
+	if _, err := body.ReadFrom(r.Body); err != nil {
 		return Form{}, Refuse(InvalidRequest, "the body could not be read", fmt.Errorf("read body: %w", err))
 	}
-	return parse(string(body), boxes...)
+	return parse(body.String(), boxes...)
+}
+
+// bodies are buffers to read into. They grow to what the edge lets through.
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+const formType = "application/x-www-form-urlencoded"
+
+func isForm(contentType string) bool {
+	if contentType == formType {
+		return true // as nearly everybody writes it
+	}
+	kind, _, err := mime.ParseMediaType(contentType)
+	return kind == formType && (err == nil || errors.Is(err, mime.ErrInvalidMediaParameter))
 }
 
 // ParseQuery reads the parameters of a GET from the request URI, by the same
@@ -61,25 +80,62 @@ func ParseQuery(r *http.Request) (Form, error) {
 // NewForm makes a form from parameters that were checked when they first came
 // in, such as those of a sealed request.
 func NewForm(values map[string][]string) Form {
-	return Form{values: values}
-}
-
-func parse(encoded string, boxes ...string) (Form, error) {
-	values, refused := split(encoded)
+	var form Form
 	for name, all := range values {
-		if err := checkParameter(name, all, boxes); err != nil {
-			delete(values, name)
-			refused = err
+		for _, value := range all {
+			form.parameters = append(form.parameters, parameter{name, value})
 		}
 	}
-	return Form{values: values}, refused
+	return form
+}
+
+// parse drops every pair of a name that is refused, and returns one of the
+// refusals.
+func parse(encoded string, boxes ...string) (Form, error) {
+	parameters, refused := split(encoded)
+	repeats := repeats(parameters)
+	var dropped map[string]bool
+	for i, p := range parameters {
+		if err := checkParameter(p, repeats(i), boxes); err != nil {
+			if dropped == nil {
+				dropped = map[string]bool{}
+			}
+			dropped[p.name], refused = true, err
+		}
+	}
+	if dropped != nil {
+		parameters = slices.DeleteFunc(parameters, func(p parameter) bool { return dropped[p.name] })
+	}
+	return Form{parameters}, refused
+}
+
+// fewParameters is how many are compared each with each.
+const fewParameters = 32
+
+// repeats returns a function that is asked for every parameter in turn whether
+// one before it has its name.
+func repeats(parameters []parameter) func(i int) bool {
+	if len(parameters) <= fewParameters {
+		return func(i int) bool {
+			return slices.ContainsFunc(parameters[:i], func(p parameter) bool { return p.name == parameters[i].name })
+		}
+	}
+	seen := map[string]bool{}
+	return func(i int) bool {
+		name := parameters[i].name
+		was := seen[name]
+		seen[name] = true
+		return was
+	}
 }
 
 // split decodes the pairs of a form. A semicolon is a character like any other,
 // as the form encoding of today has it, and a pair that cannot be decoded is
 // refused alone.
-func split(encoded string) (values map[string][]string, refused error) {
-	values = map[string][]string{}
+func split(encoded string) (parameters []parameter, refused error) {
+	if encoded != "" {
+		parameters = make([]parameter, 0, min(1+strings.Count(encoded, "&"), 16))
+	}
 	for pair := range strings.SplitSeq(encoded, "&") {
 		if pair == "" {
 			continue
@@ -93,28 +149,29 @@ func split(encoded string) (values map[string][]string, refused error) {
 			refused = Refuse(InvalidRequest, "the parameters are not well-formed", errors.New("form encoding is broken"))
 			continue
 		}
-		values[name] = append(values[name], second)
+		parameters = append(parameters, parameter{name, second})
 	}
-	return values, refused
+	return parameters, refused
 }
-
-func checkParameter(name string, all, boxes []string) error {
-	if len(all) > 1 && !repeatable[name] && !slices.Contains(boxes, name) {
-		return Refuse(InvalidRequest, "a parameter must not be sent more than once", fmt.Errorf("parameter %.40q sent %d times", name, len(all)))
+func checkParameter(p parameter, again bool, boxes []string) error {
+	if again && !repeatable[p.name] && !slices.Contains(boxes, p.name) {
+		return Refuse(InvalidRequest, "a parameter must not be sent more than once", fmt.Errorf("parameter %.40q was sent again", p.name))
 	}
-	for _, v := range append(all, name) {
-		if !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
-			return Refuse(InvalidRequest, "parameters must be valid UTF-8 without NUL", fmt.Errorf("parameter %.40q", name))
-		}
+	if !isTextual(p.name) || !isTextual(p.value) {
+		return Refuse(InvalidRequest, "parameters must be valid UTF-8 without NUL", fmt.Errorf("parameter %.40q", p.name))
 	}
 	return nil
 }
 
+func isTextual(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
+
 // Get returns the value of a parameter; "" when it was left out or sent empty,
 // which RFC 6749 Section 3.1 has mean the same.
 func (f Form) Get(name string) string {
-	if v := f.values[name]; len(v) > 0 {
-		return v[0]
+	for _, p := range f.parameters {
+		if p.name == name {
+			return p.value
+		}
 	}
 	return ""
 }
@@ -122,21 +179,33 @@ func (f Form) Get(name string) string {
 // All returns the non-empty values of a parameter that may repeat, each once.
 func (f Form) All(name string) []string {
 	var all []string
-	seen := map[string]bool{"": true}
-	for _, v := range f.values[name] {
-		if !seen[v] {
-			seen[v] = true
-			all = append(all, v)
+	var seen map[string]bool
+	for _, p := range f.parameters {
+		if p.name != name || p.value == "" || seen[p.value] {
+			continue
 		}
+		if seen == nil {
+			seen = map[string]bool{}
+		}
+		seen[p.value] = true
+		all = append(all, p.value)
 	}
 	return all
 }
 
 // Has reports whether the parameter was sent at all, even empty.
-func (f Form) Has(name string) bool { return len(f.values[name]) > 0 }
+func (f Form) Has(name string) bool {
+	return slices.ContainsFunc(f.parameters, func(p parameter) bool { return p.name == name })
+}
 
-// Values returns the parameters, for sealing; the caller must not change them.
-func (f Form) Values() map[string][]string { return f.values }
+// Values returns the parameters as a map, for sealing.
+func (f Form) Values() map[string][]string {
+	values := make(map[string][]string, len(f.parameters))
+	for _, p := range f.parameters {
+		values[p.name] = append(values[p.name], p.value)
+	}
+	return values
+}
 
 // Require returns the value of a parameter that must not be missing.
 func (f Form) Require(name string) (string, error) {

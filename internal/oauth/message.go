@@ -40,6 +40,17 @@ type TokenResponse struct {
 	Scope        string `json:"scope,omitempty"`
 }
 
+// AppendJSON appends the response as encoding/json writes it.
+func (r *TokenResponse) AppendJSON(to []byte) []byte {
+	o := NewObject(to)
+	o.String("access_token", r.AccessToken)
+	o.String("token_type", r.TokenType)
+	o.Int("expires_in", r.ExpiresIn)
+	o.StringIf("refresh_token", r.RefreshToken)
+	o.StringIf("scope", r.Scope)
+	return o.End()
+}
+
 // An ErrorResponse is a refusal as JSON, RFC 6749 Section 5.2.
 type ErrorResponse struct {
 	Error       Code   `json:"error"`
@@ -63,4 +74,24 @@ type IntrospectionResponse struct {
 	AuthTime  int64    `json:"auth_time,omitempty"` // Unix seconds
 	ACR       string   `json:"acr,omitempty"`
 	AMR       []string `json:"amr,omitempty"`
+}
+
+// AppendJSON appends the response as encoding/json writes it.
+func (r *IntrospectionResponse) AppendJSON(to []byte) []byte {
+	o := NewObject(to)
+	o.Bool("active", r.Active)
+	o.StringIf("scope", r.Scope)
+	o.StringIf("client_id", r.ClientID)
+	o.StringIf("username", r.Username)
+	o.StringIf("token_type", r.TokenType)
+	o.IntIf("exp", r.ExpiresAt)
+	o.IntIf("iat", r.IssuedAt)
+	o.StringIf("sub", r.Subject)
+	o.AudienceIf("aud", r.Audience)
+	o.StringIf("iss", r.Issuer)
+	o.StringIf("jti", r.JWTID)
+	o.IntIf("auth_time", r.AuthTime)
+	o.StringIf("acr", r.ACR)
+	o.StringsIf("amr", r.AMR)
+	return o.End()
 }

@@ -10,15 +10,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
 
-// Build builds the program into a folder and returns where it is. It is the plain
-// build that operators get, whatever the tests are built with.
-func Build(ctx context.Context, folder string) (program string, err error) {
-	program = filepath.Join(folder, "hufu")
-	output, err := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", program, "github.com/hufu-auth/hufu/cmd/hufu").CombinedOutput()
+// Build builds the program into a folder and returns where it is. Without tags it
+// is the plain build that operators get, whatever the tests are built with.
+func Build(ctx context.Context, folder string, tags ...string) (program string, err error) {
+	program = filepath.Join(folder, strings.Join(append([]string{"hufu"}, tags...), "-"))
+	output, err := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", strings.Join(tags, ","), "-o", program, "github.com/hufu-auth/hufu/cmd/hufu").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build: %w: %s", err, output)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hufu-auth/hufu/internal/issuer"
+	"github.com/hufu-auth/hufu/internal/jose"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
 	"github.com/hufu-auth/hufu/internal/web"
@@ -30,6 +31,14 @@ type Discovery struct {
 	JWKSMaxAge time.Duration // how long others may keep the key set
 
 	metadata atomic.Pointer[madeMetadata]
+	keys     atomic.Pointer[madeKeys]
+}
+
+// madeKeys is the text of a key set.
+type madeKeys struct {
+	set   *jose.JWKS
+	text  web.Encoded
+	cache []string // Cache-Control
 }
 
 // madeMetadata is a document that may be served for a second. When the database
@@ -38,6 +47,8 @@ type madeMetadata struct {
 	text web.Encoded
 	at   time.Time
 }
+
+var forAMinute = []string{"public, max-age=60"}
 
 // Addresses of the documents, below the issuer.
 const (
@@ -55,7 +66,7 @@ func (d *Discovery) Metadata(at Endpoints) web.Handler {
 		if err != nil {
 			return err
 		}
-		w.Header().Set("Cache-Control", "public, max-age=60")
+		w.Header()["Cache-Control"] = forAMinute
 		return web.JSON(w, http.StatusOK, text)
 	}
 }
@@ -123,6 +134,15 @@ func (d *Discovery) JWKS(w http.ResponseWriter, _ *http.Request) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(d.JWKSMaxAge.Seconds())))
-	return web.JSON(w, http.StatusOK, set)
+	made := d.keys.Load()
+	if made == nil || made.set != set {
+		text, err := web.Encode(set)
+		if err != nil {
+			return err
+		}
+		made = &madeKeys{set, text, []string{fmt.Sprintf("public, max-age=%d", int(d.JWKSMaxAge.Seconds()))}}
+		d.keys.Store(made)
+	}
+	w.Header()["Cache-Control"] = made.cache
+	return web.JSON(w, http.StatusOK, made.text)
 }

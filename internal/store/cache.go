@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"sync"
 	"time"
 )
@@ -115,7 +114,7 @@ func (s *Store) Follow(ctx context.Context, now time.Time) (revision int64, err 
 // changedClients are those that changed after a revision, and one more than
 // maxChanges at most.
 func (q *queries) changedClients(ctx context.Context, after int64) (ids []string, err error) {
-	err = q.each(ctx, func(r *sql.Rows) error {
+	err = q.each(ctx, func(r fields) error {
 		var id string
 		err := r.Scan(&id)
 		ids = append(ids, id)

@@ -40,7 +40,7 @@ const maxSecrets = 2
 // Client reads a client that was not deleted, with its secrets, in one statement.
 func (q *queries) Client(ctx context.Context, id string) (*Client, error) {
 	var c *Client
-	err := q.each(ctx, func(r *sql.Rows) error {
+	err := q.each(ctx, func(r fields) error {
 		var next Client
 		var metadata string
 		var created, updated int64
@@ -76,7 +76,7 @@ func (q *queries) Client(ctx context.Context, id string) (*Client, error) {
 // Secrets are left out.
 func (q *queries) Clients(ctx context.Context, after string, limit int) ([]Client, error) {
 	var clients []Client
-	err := q.each(ctx, func(r *sql.Rows) error {
+	err := q.each(ctx, func(r fields) error {
 		var c Client
 		var metadata string
 		var created, updated int64

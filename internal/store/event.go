@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"time"
 )
 
@@ -79,7 +78,7 @@ func (q *queries) Events(ctx context.Context, before string, limit int) ([]Event
 		before = lastID
 	}
 	var events []Event
-	err := q.each(ctx, func(r *sql.Rows) error {
+	err := q.each(ctx, func(r fields) error {
 		var e Event
 		var at int64
 		err := r.Scan(&e.ID, &at, &e.Kind, &e.By.Actor, &e.UserID, &e.ClientID, &e.GrantID, &e.By.Address, &e.By.RequestID, &e.Detail)

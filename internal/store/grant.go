@@ -52,7 +52,7 @@ type seconds struct{ to *time.Time }
 
 func (s seconds) Scan(v any) error { return nullTime(s).Scan(v) }
 
-func (g *Grant) fields() []any {
+func (g *Grant) columns() []any {
 	return []any{&g.ID, &g.GrantType, &g.ClientID, &g.UserID, &g.SessionID, &g.Scope, &g.Resource, seconds{&g.CodeExpiresAt}, &g.Challenge, &g.WrongVerifiers,
 		&g.RedirectURI, &g.RedirectURISent, &g.Nonce, &g.Claims, seconds{&g.AuthTime}, &g.ACR, &g.AMR, &g.SID, &g.ClientEpoch, &g.UserEpoch, &g.ServerEpoch,
 		nullTime{&g.RedeemedAt}, &g.Generation, seconds{&g.RotatedAt}, nullTime{&g.RevokedAt}, &g.RevokeReason, seconds{&g.CreatedAt}, seconds{&g.ExpiresAt}}
@@ -80,7 +80,11 @@ type Consent struct {
 // client, user or session that has gone is ErrNotLive. consent is nil when
 // nobody was asked.
 func (s *Store) CreateGrant(ctx context.Context, g *Grant, consent *Consent, by By) error {
-	return wrap("create grant", s.writeAgain(ctx, func(tx *Tx) error {
+	write := s.writeAgain
+	if consent == nil {
+		write = s.writeOne
+	}
+	return wrap("create grant", write(ctx, func(tx *Tx) error {
 		n, err := tx.insertGrant(ctx, g)
 		if err != nil {
 			return err
@@ -100,6 +104,8 @@ func (s *Store) CreateGrant(ctx context.Context, g *Grant, consent *Consent, by 
 	}))
 }
 
+// insertGrant holds the session until the commit: whoever ends it afterwards finds
+// the grant, and whoever has ended it before is found here.
 func (tx *Tx) insertGrant(ctx context.Context, g *Grant) (int64, error) {
 	return tx.exec(ctx, `
 		INSERT INTO oauth_grant (id, grant_type, client_id, user_id, session_id, scope, resource, request_id, code_hash, code_expires_at,
@@ -111,7 +117,7 @@ func (tx *Tx) insertGrant(ctx context.Context, g *Grant) (int64, error) {
 		FROM client c, end_user u, server s
 		WHERE c.id = $3 AND c.epoch = $23 AND c.disabled_at IS NULL AND c.deleted_at IS NULL
 		  AND u.id = $4 AND u.epoch = $24 AND u.disabled_at IS NULL AND u.deleted_at IS NULL
-		  AND ($19 = '' OR EXISTS (SELECT 1 FROM browser_session b WHERE b.sid = $19 AND b.user_id = u.id AND b.user_epoch = u.epoch AND b.server_epoch = s.epoch AND b.expires_at > $21))
+		  AND ($19 = '' OR EXISTS (SELECT 1 FROM browser_session b WHERE b.sid = $19 AND b.user_id = u.id AND b.user_epoch = u.epoch AND b.server_epoch = s.epoch AND b.expires_at > $21`+tx.share+`))
 		ON CONFLICT DO NOTHING`,
 		g.ID, g.GrantType, g.ClientID, g.UserID, g.SessionID, g.Scope, g.Resource, textOrNull(g.RequestID), textOrNull(g.CodeHash), g.CodeExpiresAt.Unix(),
 		g.Challenge, g.RedirectURI, g.RedirectURISent, g.Nonce, g.Claims, g.AuthTime.Unix(), g.ACR, g.AMR, g.SID,
@@ -145,14 +151,14 @@ func (q *queries) RequestUsed(ctx context.Context, requestID string) (used bool,
 // is for messages only; the gate is RedeemCode.
 func (q *queries) GrantByCode(ctx context.Context, codeHash string) (*Grant, error) {
 	var g Grant
-	err := q.row(ctx, `SELECT `+grantColumns+` FROM oauth_grant WHERE code_hash = $1`, codeHash).Scan(g.fields()...)
+	err := q.row(ctx, `SELECT `+grantColumns+` FROM oauth_grant WHERE code_hash = $1`, codeHash).Scan(g.columns()...)
 	return &g, wrap("read code", err)
 }
 
 // Grant reads a grant by its id.
 func (q *queries) Grant(ctx context.Context, id string) (*Grant, error) {
 	var g Grant
-	err := q.row(ctx, `SELECT `+grantColumns+` FROM oauth_grant WHERE id = $1`, id).Scan(g.fields()...)
+	err := q.row(ctx, `SELECT `+grantColumns+` FROM oauth_grant WHERE id = $1`, id).Scan(g.columns()...)
 	return &g, wrap("read grant", err)
 }
 
@@ -166,28 +172,27 @@ const maxWrongVerifiers = 10
 // ErrNotFound. requestID is the caller's own and nobody else's: by it a redemption
 // whose answer was lost is known again. When it cannot be known in time, it is
 // taken back later (TakeBack). Nothing of the grant can be used after expiresAt.
-func (s *Store) RedeemCode(ctx context.Context, codeHash, clientID, requestID string, now, expiresAt time.Time) (*Grant, error) {
-	var g Grant
+func (s *Store) RedeemCode(ctx context.Context, id, clientID, requestID string, now, expiresAt time.Time) error {
 	err := s.writeOne(ctx, func(tx *Tx) error {
-		err := tx.row(ctx, `
+		n, err := tx.exec(ctx, `
 			UPDATE oauth_grant SET redeemed_at = $3, redeemed_by = $4, rotated_at = $3, expires_at = $5,
 				keep_until = CASE WHEN keep_until > $5 THEN keep_until ELSE $5 END
-			WHERE code_hash = $1 AND client_id = $2 AND (redeemed_at IS NULL OR redeemed_by = $4) AND revoked_at IS NULL
-			  AND code_expires_at > $3 AND wrong_verifiers < $6 AND `+inForce+`
-			RETURNING `+grantColumns, codeHash, clientID, now.Unix(), requestID, expiresAt.Unix(), maxWrongVerifiers).Scan(g.fields()...)
-		if errors.Is(err, sql.ErrNoRows) {
-			return tx.whyNotRedeemed(ctx, codeHash, clientID, now)
+			WHERE id = $1 AND client_id = $2 AND (redeemed_at IS NULL OR redeemed_by = $4) AND revoked_at IS NULL
+			  AND code_expires_at > $3 AND wrong_verifiers < $6 AND `+inForce,
+			id, clientID, now.Unix(), requestID, expiresAt.Unix(), maxWrongVerifiers)
+		if err == nil && n == 0 {
+			return tx.whyNotRedeemed(ctx, id, clientID, now)
 		}
 		return err
 	})
 	if err != nil && (!isVerdict(err) || errors.Is(err, ErrUnavailable)) {
-		s.unknown.add(redemption{codeHash, requestID}, now)
+		s.unknown.add(redemption{id, requestID}, now)
 	}
-	return &g, wrap("redeem code", err)
+	return wrap("redeem code", err)
 }
 
-func (tx *Tx) whyNotRedeemed(ctx context.Context, codeHash, clientID string, now time.Time) error {
-	g, err := tx.GrantByCode(ctx, codeHash)
+func (tx *Tx) whyNotRedeemed(ctx context.Context, id, clientID string, now time.Time) error {
+	g, err := tx.Grant(ctx, id)
 	switch {
 	case err != nil:
 		return err
@@ -227,12 +232,20 @@ type Refresh struct {
 	Now        time.Time
 }
 
-// NextGeneration moves a live grant on by one refresh; the grant it returns
-// names the generation of the token to answer with. The UPDATE decides: of all
-// who present one token, one moves the row, and the others find that they
-// presented the previous generation. Those get the same successor within the
-// grace window; later it is ErrReplayed (RFC 9700 Section 4.14.2). A generation
-// ahead of the row was issued by us before a backup was restored, and heals it.
+// answerColumns are those that the answer to a refresh is made from.
+const answerColumns = `grant_type, user_id, session_id, scope, resource, claims, auth_time, acr, amr, sid, expires_at`
+
+func (g *Grant) answerFields() []any {
+	return []any{&g.GrantType, &g.UserID, &g.SessionID, &g.Scope, &g.Resource, &g.Claims, seconds{&g.AuthTime}, &g.ACR, &g.AMR, &g.SID, seconds{&g.ExpiresAt}}
+}
+
+// NextGeneration moves a live grant on by one refresh. The grant it returns holds
+// what an answer is made from, and the generation of the token to answer with. The
+// UPDATE decides: of all who present one token, one moves the row, and the others
+// find that they presented the previous generation. Those get the same successor
+// within the grace window; later it is ErrReplayed (RFC 9700 Section 4.14.2). A
+// generation ahead of the row was issued by us before a backup was restored, and
+// heals it.
 func (s *Store) NextGeneration(ctx context.Context, r Refresh) (*Grant, error) {
 	next := r.Generation
 	if r.Rotate {
@@ -244,11 +257,12 @@ func (s *Store) NextGeneration(ctx context.Context, r Refresh) (*Grant, error) {
 	}
 	var g Grant
 	err := write(ctx, func(tx *Tx) error {
+		g = Grant{ID: r.GrantID, ClientID: r.ClientID, Generation: next}
 		err := tx.row(ctx, `
 			UPDATE oauth_grant SET generation = $3, rotated_at = $4
 			WHERE id = $1 AND client_id = $2 AND generation <= $5 AND redeemed_at IS NOT NULL AND revoked_at IS NULL
 			  AND expires_at > $4 AND rotated_at > $6 AND `+inForce+`
-			RETURNING `+grantColumns, r.GrantID, r.ClientID, next, r.Now.Unix(), r.Generation, r.Now.Add(-r.Idle).Unix()).Scan(g.fields()...)
+			RETURNING `+answerColumns, r.GrantID, r.ClientID, next, r.Now.Unix(), r.Generation, r.Now.Add(-r.Idle).Unix()).Scan(g.answerFields()...)
 		if errors.Is(err, sql.ErrNoRows) {
 			return tx.previousGeneration(ctx, r, &g)
 		}
@@ -261,7 +275,7 @@ func (s *Store) NextGeneration(ctx context.Context, r Refresh) (*Grant, error) {
 // row for the same successor again.
 func (tx *Tx) previousGeneration(ctx context.Context, r Refresh, g *Grant) error {
 	var live bool
-	err := tx.row(ctx, `SELECT `+grantColumns+`, `+inForce+` FROM oauth_grant WHERE id = $1`, r.GrantID).Scan(append(g.fields(), &nullBool{&live})...)
+	err := tx.row(ctx, `SELECT `+grantColumns+`, `+inForce+` FROM oauth_grant WHERE id = $1`, r.GrantID).Scan(append(g.columns(), &nullBool{&live})...)
 	switch {
 	case err != nil:
 		return err
@@ -322,9 +336,9 @@ func (q *queries) Grants(ctx context.Context, userID, before string, limit int) 
 		before = lastID
 	}
 	var grants []Grant
-	err := q.each(ctx, func(r *sql.Rows) error {
+	err := q.each(ctx, func(r fields) error {
 		var g Grant
-		err := r.Scan(g.fields()...)
+		err := r.Scan(g.columns()...)
 		grants = append(grants, g)
 		return err
 	}, `SELECT `+grantColumns+` FROM oauth_grant WHERE id < $1 AND ($2 = '' OR user_id = $2) ORDER BY id DESC LIMIT $3`, before, userID, limit)

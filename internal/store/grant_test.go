@@ -46,14 +46,16 @@ func (p *party) createPending(t testing.TB, name string) *store.Grant {
 func (p *party) createLive(t testing.TB, name string) *store.Grant {
 	t.Helper()
 	g := p.createPending(t, name)
-	_, err := p.RedeemCode(t.Context(), g.CodeHash, g.ClientID, store.NewGrantID(), now, now.Add(24*time.Hour))
-	must(t, err)
+	must(t, p.RedeemCode(t.Context(), g.ID, g.ClientID, store.NewGrantID(), now, now.Add(24*time.Hour)))
 	return g
 }
 
 func (p *party) redeem(t testing.TB, name string, at time.Time) error {
-	_, err := p.RedeemCode(t.Context(), "code of "+name, p.client.ID, store.NewGrantID(), at, at.Add(time.Hour))
-	return err
+	g, err := p.GrantByCode(t.Context(), "code of "+name)
+	if err != nil {
+		return err
+	}
+	return p.RedeemCode(t.Context(), g.ID, p.client.ID, store.NewGrantID(), at, at.Add(time.Hour))
 }
 
 // ends are what takes a client, a user or everything out of force.
@@ -353,7 +355,8 @@ func TestRedeemCodeEnd(t *testing.T) {
 			pending := p.pending("a")
 			pending.KeepUntil = now.Add(time.Hour)
 			must(t, p.CreateGrant(t.Context(), pending, nil, by))
-			g, err := p.RedeemCode(t.Context(), "code of a", p.client.ID, "redeemer", now, now.Add(end))
+			must(t, p.RedeemCode(t.Context(), pending.ID, p.client.ID, "redeemer", now, now.Add(end)))
+			g, err := p.Grant(t.Context(), pending.ID)
 			must(t, err)
 			if g.ExpiresAt != now.Add(end) {
 				t.Errorf("ends %v, want %v", g.ExpiresAt, now.Add(end))

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"time"
 )
 
@@ -21,7 +20,7 @@ type Key struct {
 // Keys reads the whole ring, oldest first.
 func (q *queries) Keys(ctx context.Context) ([]Key, error) {
 	var keys []Key
-	err := q.each(ctx, func(r *sql.Rows) error {
+	err := q.each(ctx, func(r fields) error {
 		var k Key
 		err := r.Scan(&k.ID, &k.Purpose, &k.Sealed, seconds{&k.CreatedAt}, seconds{&k.ActiveAt}, nullTime{&k.RetiredAt}, nullTime{&k.ExpiresAt})
 		keys = append(keys, k)

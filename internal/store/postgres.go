@@ -121,11 +121,10 @@ const (
 )
 
 // write runs a unit. One gated statement stands alone: PostgreSQL looks at its
-// conditions again when it has waited for a neighbour. Units of several statements
-// are serializable, so that each finds the database as if it were alone, as it
-// would on SQLite; whoever stood in the way of another runs again. A connection
-// that was lost takes the outcome with it, so only what may be done twice is tried
-// on another.
+// conditions again when it has waited for a neighbour. A unit of several statements
+// begins with the one that takes the row it relies on, and each that follows sees
+// what others have committed before that. A connection that was lost takes the
+// outcome with it, so only what may be done twice is tried on another.
 func (c *cluster) write(ctx context.Context, k kind, unit func(tx *Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -149,17 +148,21 @@ func (c *cluster) write(ctx context.Context, k kind, unit func(tx *Tx) error) er
 
 func (c *cluster) once(ctx context.Context, k kind, unit func(tx *Tx) error) error {
 	if k == single {
-		return guard(unit, &Tx{&queries{direct{c.pool, ctx}}})
+		return guard(unit, newTx(c.pool, ctx))
 	}
 	return c.transaction(ctx, unit)
 }
 
+func newTx(p pool, ctx context.Context) *Tx { //nolint:revive // the context is part of it
+	return &Tx{queries: &queries{direct{p, ctx}}, share: " FOR SHARE", own: " FOR UPDATE"}
+}
+
 func (c *cluster) transaction(ctx context.Context, unit func(tx *Tx) error) error {
-	tx, err := c.pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelSerializable})
+	tx, err := c.pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return err
 	}
-	if err := guard(unit, &Tx{&queries{direct{tx, ctx}}}); err != nil {
+	if err := guard(unit, newTx(tx, ctx)); err != nil {
 		_ = tx.Rollback() // a connection that cannot is closed, which undoes as well
 		return err
 	}
@@ -201,7 +204,28 @@ type direct struct {
 	ctx  context.Context //nolint:containedctx // that of the unit, whoever's the closures hold
 }
 
-func (d direct) query(_ context.Context, text string, args []any) (*rows, error) {
+// rows are the answer of a statement.
+type rows struct {
+	*sql.Rows
+	ctx  context.Context    //nolint:containedctx // that of the statement: its end may look like the end of the rows
+	done context.CancelFunc // may be nil
+}
+
+func (r *rows) close(all bool) error {
+	err := r.Rows.Close()
+	if err == nil {
+		err = r.Rows.Err()
+	}
+	if err == nil && all {
+		err = r.ctx.Err()
+	}
+	if r.done != nil {
+		r.done()
+	}
+	return err
+}
+
+func (d direct) query(_ context.Context, text string, args []any) (answer, error) {
 	found, err := d.pool.QueryContext(d.ctx, text, args...)
 	if err != nil {
 		return nil, err
@@ -217,7 +241,7 @@ func (d direct) exec(_ context.Context, text string, args []any) (sql.Result, er
 // database, so another one is asked.
 type reader struct{ pool *sql.DB }
 
-func (r reader) query(ctx context.Context, text string, args []any) (*rows, error) {
+func (r reader) query(ctx context.Context, text string, args []any) (answer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

@@ -136,11 +136,11 @@ func (s *Store) TouchSession(ctx context.Context, idHash string, now time.Time) 
 // there is such a consent: that of a client without scope is an empty text. What
 // was allowed before the client was disabled or deleted does not count.
 func (q *queries) Consent(ctx context.Context, userID string, c *Client) (scope string, found bool, err error) {
-	return q.consent(ctx, userID, c.ID, c.Epoch)
+	return q.consent(ctx, userID, c.ID, c.Epoch, "")
 }
 
-func (q *queries) consent(ctx context.Context, userID, clientID string, clientEpoch int64) (scope string, found bool, err error) {
-	err = wrap("read consent", q.row(ctx, `SELECT scope FROM consent WHERE user_id = $1 AND client_id = $2 AND client_epoch = $3`,
+func (q *queries) consent(ctx context.Context, userID, clientID string, clientEpoch int64, hold string) (scope string, found bool, err error) {
+	err = wrap("read consent", q.row(ctx, `SELECT scope FROM consent WHERE user_id = $1 AND client_id = $2 AND client_epoch = $3`+hold,
 		userID, clientID, clientEpoch).Scan(&scope))
 	if err == ErrNotFound {
 		return "", false, nil
@@ -150,7 +150,7 @@ func (q *queries) consent(ctx context.Context, userID, clientID string, clientEp
 
 // remember stores what a grant was allowed; what was allowed earlier stays so.
 func (tx *Tx) remember(ctx context.Context, g *Grant) error {
-	before, _, err := tx.consent(ctx, g.UserID, g.ClientID, g.ClientEpoch)
+	before, _, err := tx.consent(ctx, g.UserID, g.ClientID, g.ClientEpoch, tx.own)
 	if err != nil {
 		return err
 	}

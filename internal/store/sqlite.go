@@ -20,11 +20,13 @@ import (
 // A file is a SQLite database: one connection that writes, and some that cannot.
 type file struct {
 	path    string
-	readers *sql.DB
-	writers *sql.DB
+	writers *sql.DB // for migrations
 	writer  *writer
+	readers *sql.DB // for reads of another kind than by key
+	hands   hands
 }
 
+// openFile opens a database, or makes it.
 func openFile(path string) (engine, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("store: data directory: %w", err)
@@ -32,21 +34,43 @@ func openFile(path string) (engine, error) {
 	if err := makeFile(path); err != nil {
 		return nil, err
 	}
-	writers, err := openSQLite(path, 1, "journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(67108864)")
-	if err != nil {
+	f := &file{path: path}
+	var err error
+	if f.writers, err = openSQLite(address(path, writes...), 1); err != nil {
 		return nil, err
 	}
-	return &file{path: path, writers: writers}, nil
+	f.readers, err = openSQLite(address(path, reads...), 1)
+	return f, err
 }
+
+// What connections that write and connections that read are told.
+var (
+	writes = []string{"journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(67108864)"}
+	reads  = []string{"query_only(1)"}
+)
 
 func (f *file) admin() (*sql.DB, database.Dialect) { return f.writers, database.DialectSQLite3 }
 
-func (f *file) begin(ctx context.Context, _ func()) (reads *queries, err error) {
-	if f.readers, err = openSQLite(f.path, max(4, 2*runtime.GOMAXPROCS(0)), "query_only(1)"); err != nil {
+func (f *file) begin(context.Context, func()) (*queries, error) {
+	if err := f.writers.Close(); err != nil { // of the migrations: there is one that writes
+		return nil, fmt.Errorf("store: open database: %w", err)
+	}
+	driver := f.readers.Driver()
+	h, err := newHand(driver, address(f.path, writes...))
+	if err != nil {
 		return nil, err
 	}
-	f.writer, err = newWriter(ctx, f.writers)
-	return &queries{newPrepared(f.readers, false)}, err
+	f.writer = newWriter(h)
+	n := max(4, 2*runtime.GOMAXPROCS(0))
+	f.hands = make(hands, n)
+	for range n {
+		h, err := newHand(driver, address(f.path, reads...))
+		if err != nil {
+			return nil, err
+		}
+		f.hands <- h
+	}
+	return &queries{f.hands}, nil
 }
 
 func (f *file) write(ctx context.Context, k kind, unit func(tx *Tx) error) error {
@@ -56,14 +80,9 @@ func (f *file) write(ctx context.Context, k kind, unit func(tx *Tx) error) error
 func (f *file) close() error {
 	var errs []error
 	if f.writer != nil {
-		f.writer.close()
+		errs = append(errs, f.writer.close())
 	}
-	for _, db := range []*sql.DB{f.readers, f.writers} {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, f.hands.close(), f.readers.Close(), f.writers.Close())...)
 }
 
 // lockSchema takes a kernel lock. It also covers the first connection to a new
@@ -123,11 +142,15 @@ func makeFile(path string) error {
 	return nil
 }
 
-// openSQLite opens a pool. The busy timeout, in milliseconds, stands first: the
-// other pragmas may already have to wait for another process.
-func openSQLite(path string, connections int, pragmas ...string) (*sql.DB, error) {
+// address names a file to the driver. The busy timeout, in milliseconds, stands
+// first: the other pragmas may already have to wait for another process.
+func address(path string, pragmas ...string) string {
 	query := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "foreign_keys(1)"}, pragmas...)}
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+query.Encode())
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
+}
+
+func openSQLite(address string, connections int) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", address)
 	if err != nil {
 		return nil, fmt.Errorf("store: open database: %w", err)
 	}

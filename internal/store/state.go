@@ -2,78 +2,51 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"time"
 )
 
-// A TokenState is what the database knows of an access or refresh token at one
-// moment, read in one statement. It is never cached.
+// A TokenState is what the database knows of an access token at one moment, read
+// in one statement. It is never cached.
 type TokenState struct {
-	Grant       *Grant // nil when the token has no grant row, or the row is gone
-	Username    string
-	Revoked     bool // the token's own id was revoked
-	ClientLive  bool // enabled
-	UserLive    bool // enabled; false without a user
-	ClientEpoch int64
-	UserEpoch   int64
+	Revoked     bool   // the token's own id was revoked
+	Live        bool   // its grant is in force, and its client's; false without a grant
+	Username    string // of the grant's user
+	ClientEpoch int64  // of the client, 0 unless it is enabled
 	ServerEpoch int64
 }
 
-// TokenState reads the state of a token: its grant, if it names one, the
-// revocation of its own id, and the epochs.
-func (q *queries) TokenState(ctx context.Context, grantID, clientID, jwtID string) (*TokenState, error) {
+// TokenState reads the state of an access token of a client: its grant, if it names
+// one, the revocation of its own id, and the epochs. A grant is in force when it was
+// redeemed, is neither revoked nor over, and client, user and server are as they
+// were when it was made.
+func (q *queries) TokenState(ctx context.Context, grantID, clientID, jwtID string, now time.Time) (*TokenState, error) {
 	var t TokenState
-	var g grantOrNull
-	var clientEpoch, userEpoch sql.NullInt64
-	var username sql.NullString
-	dest := append(g.fields(), &username, &t.Revoked, &clientEpoch, &userEpoch, &t.ServerEpoch)
 	err := q.row(ctx, `
-		SELECT g.id, g.grant_type, g.client_id, g.user_id, g.scope, g.resource, g.auth_time, g.acr, g.amr,
-			g.client_epoch, g.user_epoch, g.server_epoch, g.redeemed_at, g.generation, g.rotated_at, g.revoked_at, g.created_at, g.expires_at,
-			u.username, EXISTS (SELECT 1 FROM revoked_token r WHERE r.jti = $3), c.epoch, u.epoch, s.epoch
+		SELECT EXISTS (SELECT 1 FROM revoked_token r WHERE r.jti = $3), s.epoch, COALESCE(c.epoch, 0), COALESCE(u.username, ''),
+			CASE WHEN g.redeemed_at IS NOT NULL AND g.revoked_at IS NULL AND g.expires_at > $4
+				AND g.client_epoch = c.epoch AND g.user_epoch = u.epoch AND g.server_epoch = s.epoch THEN TRUE ELSE FALSE END
 		FROM server s
-		LEFT JOIN oauth_grant g ON g.id = $1
 		LEFT JOIN client c ON c.id = $2 AND c.disabled_at IS NULL AND c.deleted_at IS NULL
+		LEFT JOIN oauth_grant g ON g.id = $1 AND g.client_id = $2
 		LEFT JOIN end_user u ON u.id = g.user_id AND u.disabled_at IS NULL AND u.deleted_at IS NULL`,
-		grantID, clientID, jwtID).Scan(dest...)
-	t.Grant = g.grant()
-	t.Username = username.String
-	t.ClientLive, t.ClientEpoch = clientEpoch.Valid, clientEpoch.Int64
-	t.UserLive, t.UserEpoch = userEpoch.Valid, userEpoch.Int64
+		grantID, clientID, jwtID, now.Unix()).Scan(&t.Revoked, &t.ServerEpoch, &t.ClientEpoch, &t.Username, &t.Live)
 	return &t, wrap("read token state", err)
 }
 
-// Live reports whether a grant is in force: redeemed, not revoked, not over, and
-// under the epochs of today.
-func (t *TokenState) Live(now time.Time) bool {
-	g := t.Grant
-	return g != nil && !g.RedeemedAt.IsZero() && g.RevokedAt.IsZero() && g.ExpiresAt.After(now) &&
-		t.ClientLive && g.ClientEpoch == t.ClientEpoch &&
-		t.UserLive && g.UserEpoch == t.UserEpoch && g.ServerEpoch == t.ServerEpoch
+// A GrantState is a grant with what is known of those it was made for.
+type GrantState struct {
+	Grant
+	Username string
+	Live     bool // redeemed, neither revoked nor over, and under the epochs of today
 }
 
-// grantOrNull reads the columns of a grant that a LEFT JOIN may not have found.
-type grantOrNull struct {
-	id, grantType, clientID, userID, scope, resource, acr, amr sql.NullString
-	clientEpoch, userEpoch, serverEpoch, generation            sql.NullInt64
-	auth, redeemed, rotated, revoked, created, expires         time.Time
-}
-
-func (n *grantOrNull) fields() []any {
-	return []any{&n.id, &n.grantType, &n.clientID, &n.userID, &n.scope, &n.resource, nullTime{&n.auth}, &n.acr, &n.amr,
-		&n.clientEpoch, &n.userEpoch, &n.serverEpoch, nullTime{&n.redeemed}, &n.generation, nullTime{&n.rotated}, nullTime{&n.revoked}, nullTime{&n.created}, nullTime{&n.expires}}
-}
-
-func (n *grantOrNull) grant() *Grant {
-	if !n.id.Valid {
-		return nil
-	}
-	return &Grant{
-		ID: n.id.String, GrantType: n.grantType.String, ClientID: n.clientID.String, UserID: n.userID.String,
-		Scope: n.scope.String, Resource: n.resource.String, AuthTime: n.auth, ACR: n.acr.String, AMR: n.amr.String,
-		ClientEpoch: n.clientEpoch.Int64, UserEpoch: n.userEpoch.Int64, ServerEpoch: n.serverEpoch.Int64,
-		RedeemedAt: n.redeemed, Generation: n.generation.Int64, RotatedAt: n.rotated, RevokedAt: n.revoked, CreatedAt: n.created, ExpiresAt: n.expires,
-	}
+// GrantState reads a grant and whether it is in force, in one statement.
+func (q *queries) GrantState(ctx context.Context, id string, now time.Time) (*GrantState, error) {
+	var g GrantState
+	err := q.row(ctx, `SELECT `+grantColumns+`, COALESCE((SELECT u.username FROM end_user u WHERE u.id = oauth_grant.user_id), ''), `+inForce+`
+		FROM oauth_grant WHERE id = $1`, id).Scan(append(g.columns(), &g.Username, &nullBool{&g.Live})...)
+	g.Live = g.Live && !g.RedeemedAt.IsZero() && g.RevokedAt.IsZero() && g.ExpiresAt.After(now)
+	return &g, wrap("read grant", err)
 }
 
 // RevokeToken ends one access token by its id and leaves its grant.

@@ -39,10 +39,15 @@ func TestTokenState(t *testing.T) {
 				p := newParty(t, open)
 				g := p.createLive(t, "a")
 				tt.before(t, p, g)
-				state, err := p.TokenState(t.Context(), g.ID, p.client.ID, "jti")
+				state, err := p.TokenState(t.Context(), g.ID, p.client.ID, "jti", now.Add(tt.after))
 				must(t, err)
-				if got := state.Live(now.Add(tt.after)); got != tt.live {
-					t.Errorf("live: %t, want %t: %+v %+v", got, tt.live, state, state.Grant)
+				if state.Live != tt.live {
+					t.Errorf("live: %t, want %t: %+v", state.Live, tt.live, state)
+				}
+				row, err := p.GrantState(t.Context(), g.ID, now.Add(tt.after))
+				must(t, err)
+				if row.Live != tt.live || row.ID != g.ID || row.Username != "alice" && name != "user deleted" {
+					t.Errorf("live: %t, want %t: %+v", row.Live, tt.live, row)
 				}
 			})
 		}
@@ -54,32 +59,25 @@ func TestTokenStateReads(t *testing.T) {
 	t.Parallel()
 	eachEngine(t, func(t *testing.T, open opener) {
 		p := newParty(t, open)
-		g := p.createLive(t, "a")
-		state, err := p.TokenState(t.Context(), g.ID, p.client.ID, "jti")
-		must(t, err)
-		row, err := p.Grant(t.Context(), g.ID)
-		must(t, err)
-		want := &store.TokenState{
-			Grant: &store.Grant{
-				ID: row.ID, GrantType: row.GrantType, ClientID: row.ClientID, UserID: row.UserID, Scope: row.Scope, Resource: row.Resource, AuthTime: row.AuthTime,
-				ACR: row.ACR, AMR: row.AMR, ClientEpoch: 1, UserEpoch: 1, ServerEpoch: 1, RedeemedAt: row.RedeemedAt, RotatedAt: row.RotatedAt,
-				CreatedAt: row.CreatedAt, ExpiresAt: row.ExpiresAt,
-			},
-			Username: "alice", ClientLive: true, UserLive: true, ClientEpoch: 1, UserEpoch: 1, ServerEpoch: 1,
+		g, pending := p.createLive(t, "a"), p.createPending(t, "b")
+		for name, tt := range map[string]struct {
+			grant, client string
+			want          store.TokenState
+		}{
+			"live":            {g.ID, "app", store.TokenState{Live: true, Username: "alice", ClientEpoch: 1, ServerEpoch: 1}},
+			"pending":         {pending.ID, "app", store.TokenState{Username: "alice", ClientEpoch: 1, ServerEpoch: 1}},
+			"another's":       {g.ID, "other", store.TokenState{ServerEpoch: 1}},
+			"without a grant": {"", "app", store.TokenState{ClientEpoch: 1, ServerEpoch: 1}},
+			"of nobody":       {"gone", "gone", store.TokenState{ServerEpoch: 1}},
+		} {
+			state, err := p.TokenState(t.Context(), tt.grant, tt.client, "jti", now)
+			must(t, err)
+			if diff := cmp.Diff(&tt.want, state); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", name, diff)
+			}
 		}
-		if diff := cmp.Diff(want, state); diff != "" {
-			t.Errorf("state (-want +got):\n%s", diff)
-		}
-		pending := p.createPending(t, "b")
-		if state, err = p.TokenState(t.Context(), pending.ID, p.client.ID, "jti"); err != nil || state.Live(now) {
-			t.Errorf("a pending grant is live, %v", err)
-		}
-		if state, err = p.TokenState(t.Context(), "", p.client.ID, "jti"); err != nil || state.Grant != nil || !state.ClientLive || state.UserLive || state.Live(now) {
-			t.Errorf("a token without a row: %+v, %v", state, err)
-		}
-		if state, err = p.TokenState(t.Context(), "gone", "gone", "jti"); err != nil || state.Grant != nil || state.ClientLive || state.ServerEpoch != 1 {
-			t.Errorf("of nobody: %+v, %v", state, err)
-		}
+		_, err := p.GrantState(t.Context(), "gone", now)
+		want(t, "no such grant", err, store.ErrNotFound)
 	})
 }
 
@@ -91,9 +89,9 @@ func TestRevokeToken(t *testing.T) {
 		g := p.createLive(t, "a")
 		revoked := func(jti string) bool {
 			t.Helper()
-			state, err := p.TokenState(t.Context(), g.ID, p.client.ID, jti)
+			state, err := p.TokenState(t.Context(), g.ID, p.client.ID, jti, now)
 			must(t, err)
-			if !state.Live(now) {
+			if !state.Live {
 				t.Error("the grant ended")
 			}
 			return state.Revoked

@@ -16,7 +16,7 @@ type unknown struct {
 }
 
 // A redemption is one request's attempt to redeem one code.
-type redemption struct{ codeHash, requestID string }
+type redemption struct{ grantID, requestID string }
 
 // A schedule says when a redemption is taken back next, and when it is forgotten:
 // a statement that hangs in a connection may still come into force after it was
@@ -74,7 +74,7 @@ func (s *Store) TakeBack(ctx context.Context, now time.Time) error {
 		if err := s.writeOne(ctx, func(tx *Tx) error {
 			_, err := tx.exec(ctx, `
 				UPDATE oauth_grant SET redeemed_at = NULL, redeemed_by = ''
-				WHERE code_hash = $1 AND redeemed_by = $2 AND generation = 0 AND revoked_at IS NULL`, r.codeHash, r.requestID)
+				WHERE id = $1 AND redeemed_by = $2 AND generation = 0 AND revoked_at IS NULL`, r.grantID, r.requestID)
 			return err
 		}); err != nil {
 			return wrap("take back", err)

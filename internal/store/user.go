@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"time"
 
@@ -54,7 +53,7 @@ func (q *queries) User(ctx context.Context, id string) (*User, error) {
 // Users lists users in the order of their name keys, limit at most, behind after.
 func (q *queries) Users(ctx context.Context, after string, limit int) ([]User, error) {
 	var users []User
-	err := q.each(ctx, func(r *sql.Rows) error {
+	err := q.each(ctx, func(r fields) error {
 		u, err := scanUser(r.Scan)
 		users = append(users, *u)
 		return err

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"runtime"
@@ -15,14 +14,18 @@ import (
 // its neighbours.
 const maxGroup = 64
 
+// maxYields is how often the writer lets others run before it closes a group.
+const maxYields = 3
+
 // A writer is the one hand that writes to a SQLite file. Units that wait for
 // the disk at the same moment share one commit; each stands in a savepoint of
 // its own, so one that fails takes nothing from its neighbours, and each is
 // answered after the commit.
 type writer struct {
-	conn  *sql.Conn
+	conn  *hand
 	tx    *Tx
 	units chan *unit
+	group []*unit // of the transaction that is open
 
 	mu     sync.RWMutex // held for reading while a unit is handed over
 	closed bool
@@ -43,14 +46,10 @@ const (
 	givenUp
 )
 
-func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("store: open writer: %w", err)
-	}
-	w := &writer{conn: conn, tx: &Tx{&queries{newPrepared(conn, true)}}, units: make(chan *unit, 4*maxGroup), done: make(chan struct{})}
+func newWriter(h *hand) *writer {
+	w := &writer{conn: h, group: make([]*unit, maxGroup), tx: &Tx{queries: &queries{h}}, units: make(chan *unit, 4*maxGroup), done: make(chan struct{})}
 	go w.loop()
-	return w, nil
+	return w
 }
 
 // do hands a unit over and waits for its commit. A caller whose context ends, or
@@ -95,78 +94,75 @@ func (w *writer) hand(ctx context.Context, u *unit) error {
 }
 
 // close finishes what was handed over and ends the loop.
-func (w *writer) close() {
+func (w *writer) close() error {
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()
-		return
+		return nil
 	}
 	w.closed = true
 	close(w.units)
 	w.mu.Unlock()
 	<-w.done
-	w.conn.Close()
+	return w.conn.close()
 }
 
 func (w *writer) loop() {
 	defer close(w.done)
 	for first := range w.units {
-		w.commit(w.gather(first))
+		w.commit(first)
 	}
 }
 
-// gather takes what else waits right now. The yield lets callers that were just
-// answered hand over their next unit; waiting any longer only costs.
-func (w *writer) gather(first *unit) []*unit {
-	group := []*unit{first}
-	for yielded := false; len(group) < maxGroup; {
+// next returns a unit that can still join a group of so many; nil when none waits.
+// The yields let callers that were just answered hand over their next unit; waiting
+// any longer only costs.
+func (w *writer) next(joined int) *unit {
+	for yields := 0; joined < maxGroup; yields++ {
 		select {
-		case u, open := <-w.units:
-			if !open {
-				return group
-			}
-			group = append(group, u)
-			continue
+		case u := <-w.units: // nil once the channel is closed
+			return u
 		default:
 		}
-		if yielded {
+		if yields == maxYields {
 			break
 		}
-		yielded = true
 		runtime.Gosched()
 	}
-	return group
+	return nil
 }
 
-// commit runs a group in one transaction. The statements run without the
-// callers' contexts: an interrupted statement would undo the whole group.
+// commit runs a unit, and what comes along meanwhile, in one transaction. The
+// statements run without the callers' contexts: an interrupted statement would undo
+// the whole group.
 //
 // A unit that failed waits for the commit like the others: what it failed for may
 // be what a neighbour has written, which nobody else can see before.
-func (w *writer) commit(group []*unit) {
+func (w *writer) commit(first *unit) {
 	ctx := context.Background()
 	if err := w.begin(ctx); err != nil {
-		finish(group, fmt.Errorf("%w: begin: %w", ErrUnavailable, err))
+		finish([]*unit{first}, fmt.Errorf("%w: begin: %w", ErrUnavailable, err))
 		return
 	}
-	var judged []*unit
-	for i, u := range group {
+	group := w.group[:0]
+	defer func() { clear(w.group[:len(group)]) }()
+	for u := first; u != nil; u = w.next(len(group)) {
 		if !u.state.CompareAndSwap(waiting, taken) {
 			continue
 		}
+		group = append(group, u)
 		var broken error
 		if u.err, broken = w.run(ctx, u); broken != nil {
-			w.abandon(ctx, append(judged, group[i:]...), broken)
+			w.abandon(ctx, group, broken)
 			return
 		}
-		judged = append(judged, u)
 	}
 	beforeCommit()
 	if _, err := w.tx.exec(ctx, "COMMIT"); err != nil {
-		w.abandon(ctx, judged, fmt.Errorf("commit: %w", err))
+		w.abandon(ctx, group, fmt.Errorf("commit: %w", err))
 		return
 	}
-	for _, u := range judged {
+	for _, u := range group {
 		close(u.done)
 	}
 }

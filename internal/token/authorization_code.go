@@ -3,6 +3,7 @@ package token
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/hufu-auth/hufu/internal/client"
 	"github.com/hufu-auth/hufu/internal/issuer"
@@ -33,11 +34,11 @@ func (e *Endpoint) authorizationCode(ctx context.Context, c *client.Authenticate
 		return nil, err
 	}
 	now := e.Now()
-	g, err = e.Store.RedeemCode(ctx, hash, c.ID, web.EventOf(ctx).RequestID, now, e.grantEnd(c, g.Scope, now))
-	if err != nil {
-		return nil, e.notRedeemed(ctx, c, hash, err)
+	end := e.grantEnd(c, g.Scope, now)
+	if err := e.Store.RedeemCode(ctx, g.ID, c.ID, web.EventOf(ctx).RequestID, now, end); err != nil {
+		return nil, e.notRedeemed(ctx, c, g.ID, err)
 	}
-	g.Resource = resource
+	g.Resource, g.ExpiresAt = resource, end.Truncate(time.Second) // as the row has it
 	return e.answer(ctx, c, g, parseGranted(g))
 }
 
@@ -68,16 +69,12 @@ func (e *Endpoint) checkCode(ctx context.Context, c *client.Authenticated, g *st
 // notRedeemed tells why the gate stayed shut. A code that comes a second time
 // with everything right is a replay: what was issued from it ends (RFC 6749
 // Section 4.1.2).
-func (e *Endpoint) notRedeemed(ctx context.Context, c *client.Authenticated, hash string, err error) error {
+func (e *Endpoint) notRedeemed(ctx context.Context, c *client.Authenticated, grantID string, err error) error {
 	if !isVerdict(err) {
 		return err
 	}
 	if errors.Is(err, store.ErrReplayed) {
-		g, lookup := e.Store.GrantByCode(ctx, hash)
-		if lookup != nil {
-			return lookup
-		}
-		if failed := e.Store.RevokeGrant(ctx, g.ID, store.EventReplay, "code used twice", e.Now(), by(ctx, c)); failed != nil && !errors.Is(failed, store.ErrNotFound) {
+		if failed := e.Store.RevokeGrant(ctx, grantID, store.EventReplay, "code used twice", e.Now(), by(ctx, c)); failed != nil && !errors.Is(failed, store.ErrNotFound) {
 			return failed
 		}
 	}

@@ -58,11 +58,11 @@ func (e *Endpoint) introspectAccess(ctx context.Context, c *client.Authenticated
 	if err != nil || !maySee(c, t.ClientID, t.Audience) {
 		return inactive(), nil
 	}
-	state, err := e.Store.TokenState(ctx, t.GrantID, t.ClientID, t.JWTID)
+	state, err := e.Store.TokenState(ctx, t.GrantID, t.ClientID, t.JWTID, e.Now())
 	if err != nil {
 		return nil, err
 	}
-	if !t.InForce(state, e.Now()) {
+	if !t.InForce(state) {
 		return inactive(), nil
 	}
 	return &oauth.IntrospectionResponse{
@@ -77,32 +77,25 @@ func (e *Endpoint) introspectRefresh(ctx context.Context, c *client.Authenticate
 	if err != nil {
 		return inactive(), nil
 	}
-	g, err := e.Store.Grant(ctx, t.GrantID)
+	now := e.Now()
+	g, err := e.Store.GrantState(ctx, t.GrantID, now)
 	if errors.Is(err, store.ErrNotFound) || err == nil && !maySee(c, g.ClientID, nil) {
 		return inactive(), nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	state, err := e.Store.TokenState(ctx, t.GrantID, g.ClientID, "")
-	if err != nil {
-		return nil, err
-	}
-	owner, err := e.Store.KnownClient(ctx, g.ClientID, e.Now())
+	owner, err := e.Store.KnownClient(ctx, g.ClientID, now)
 	if errors.Is(err, store.ErrNotFound) {
 		return inactive(), nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	g, now := state.Grant, e.Now()
 	refresh := e.refresh(owner, t)
-	idleEnd := now
-	if g != nil {
-		idleEnd = g.RotatedAt.Add(refresh.Idle)
-	}
-	usable := g != nil && (t.Generation >= g.Generation || t.Generation+1 == g.Generation && g.RotatedAt.Add(refresh.Grace).After(now))
-	if !usable || !state.Live(now) || !idleEnd.After(now) || !owner.Metadata.HasGrant(oauth.GrantRefreshToken) {
+	idleEnd := g.RotatedAt.Add(refresh.Idle)
+	usable := t.Generation >= g.Generation || t.Generation+1 == g.Generation && g.RotatedAt.Add(refresh.Grace).After(now)
+	if !usable || !g.Live || !idleEnd.After(now) || !owner.Metadata.HasGrant(oauth.GrantRefreshToken) {
 		return inactive(), nil
 	}
 	end := g.ExpiresAt
@@ -110,8 +103,8 @@ func (e *Endpoint) introspectRefresh(ctx context.Context, c *client.Authenticate
 		end = idleEnd
 	}
 	return &oauth.IntrospectionResponse{
-		Active: true, Scope: parseGranted(g).Intersect(owner.Metadata.Registered()).String(), ClientID: g.ClientID,
-		Username: state.Username, ExpiresAt: end.Unix(), IssuedAt: g.RotatedAt.Unix(), Subject: g.UserID,
+		Active: true, Scope: parseGranted(&g.Grant).Intersect(owner.Metadata.Registered()).String(), ClientID: g.ClientID,
+		Username: g.Username, ExpiresAt: end.Unix(), IssuedAt: g.RotatedAt.Unix(), Subject: g.UserID,
 		Audience: oauth.Audience{e.Issuer.URL}, Issuer: e.Issuer.URL,
 		AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: strings.Fields(g.AMR),
 	}, nil

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hufu-auth/hufu/internal/oauth"
@@ -86,7 +87,7 @@ func classify(err error) *StatusError {
 // 6749 Section 5.1; a handler that wants it otherwise says so.
 func (e *Edge) API(h Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
+		w.Header()["Cache-Control"] = noStore
 		if err := h(w, r); err != nil {
 			EventOf(r.Context()).Failure = err
 			writeError(w, classify(err))
@@ -98,7 +99,7 @@ func (e *Edge) API(h Handler) http.Handler {
 // 9110 Section 15.5.2; a handler that knows a better one has set it.
 func writeError(w http.ResponseWriter, e *StatusError) {
 	h := w.Header()
-	h.Set("Cache-Control", "no-store")
+	h["Cache-Control"] = noStore
 	if e.RetryAfter > 0 {
 		h.Set("Retry-After", retryAfter(e.RetryAfter))
 	}
@@ -119,28 +120,59 @@ func retryAfter(wait time.Duration) string {
 type Encoded []byte
 
 // Encode makes the text of an answer.
-func Encode(value any) (Encoded, error) {
+func Encode(value any) (Encoded, error) { return appendJSON(nil, value) }
+
+// An appender writes itself as encoding/json would, without reflection.
+type appender interface {
+	AppendJSON(to []byte) []byte
+}
+
+// appendJSON ends with a line break, so that a terminal shows its prompt on a
+// line of its own.
+func appendJSON(to []byte, value any) ([]byte, error) {
+	if a, ok := value.(appender); ok {
+		return append(a.AppendJSON(to), '\n'), nil
+	}
 	body, err := json.Marshal(value)
 	if err != nil {
 		return nil, fmt.Errorf("web: encode answer: %w", err)
 	}
-	return append(body, '\n'), nil // so that a terminal shows its prompt on a line of its own
+	return append(append(to, body...), '\n'), nil
 }
 
+// bodies are buffers for answers on their way. A buffer is back when its answer
+// was written, which copies it.
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
+
 // JSON answers with a value. It is the one place where API answers are written.
-func JSON(w http.ResponseWriter, status int, value any) (err error) {
-	body, ok := value.(Encoded)
-	if !ok {
-		if body, err = Encode(value); err != nil {
-			return err
-		}
+func JSON(w http.ResponseWriter, status int, value any) error {
+	if body, ok := value.(Encoded); ok {
+		writeJSON(w, status, body)
+		return nil
 	}
+	buffer := bodies.Get().(*[]byte)
+	defer bodies.Put(buffer)
+	body, err := appendJSON((*buffer)[:0], value)
+	if err != nil {
+		return err
+	}
+	*buffer = body
+	writeJSON(w, status, body)
+	return nil
+}
+
+// counted is how long an answer may be for net/http to count it by itself. It
+// does so in place, while a header of ours makes its map outgrow its first size.
+const counted = 2048
+
+func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h["Content-Type"] = jsonType
+	if rec, ok := w.(*recorder); !ok || rec.head || len(body) > counted {
+		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the caller may have gone; nobody is left to tell
-	return nil
 }
 
 // Page adapts a handler of pages: an error becomes the error page, with the

@@ -36,36 +36,46 @@ func EventOf(ctx context.Context) *Event {
 }
 
 // log writes the event. A client's mistake is an info event; only our own
-// failure is an error.
-func (e *Event) log(log *slog.Logger, r *http.Request, took time.Duration) {
+// failure is an error. The line goes straight to the handler: slog.Logger would
+// look for its caller, which is always this one.
+func (e *Event) log(log *slog.Logger, r *http.Request, began, ended time.Time) {
 	level := slog.LevelInfo
 	if e.status >= http.StatusInternalServerError || e.panicked {
 		level = slog.LevelError
 	}
+	if errors.Is(e.Failure, context.Canceled) {
+		level = slog.LevelInfo // the caller has gone
+	}
+	if !log.Enabled(r.Context(), level) {
+		return
+	}
+	line := slog.NewRecord(ended, level, "request", 0)
+	line.AddAttrs(e.attributes(make([]slog.Attr, 0, 12), r, ended.Sub(began))...)
+	_ = log.Handler().Handle(r.Context(), line) // there is nobody to tell that it cannot be written
+}
+
+// attributes appends what the line says.
+func (e *Event) attributes(all []slog.Attr, r *http.Request, took time.Duration) []slog.Attr {
 	route := r.Pattern
 	if route == "" {
 		route = "none"
 	}
-	attributes := []slog.Attr{
+	all = append(all,
 		slog.String("request_id", e.RequestID),
 		slog.String("method", printable(r.Method)),
 		slog.String("route", route),
 		slog.Int("status", e.status),
 		slog.Float64("milliseconds", float64(took.Microseconds())/1000),
-		slog.String("address", e.Address),
-	}
-	for _, a := range []struct{ name, value string }{{"client", e.ClientID}, {"user", e.UserID}, {"grant_type", e.Grant}, {"grant", e.GrantID}} {
+		slog.String("address", e.Address))
+	for _, a := range [...]struct{ name, value string }{{"client", e.ClientID}, {"user", e.UserID}, {"grant_type", e.Grant}, {"grant", e.GrantID}} {
 		if a.value != "" {
-			attributes = append(attributes, slog.String(a.name, a.value))
+			all = append(all, slog.String(a.name, a.value))
 		}
 	}
 	if e.Failure != nil {
-		attributes = append(attributes, slog.String("error", string(classify(e.Failure).Code)), slog.String("cause", e.Failure.Error()))
+		all = append(all, slog.String("error", string(classify(e.Failure).Code)), slog.String("cause", e.Failure.Error()))
 	}
-	if errors.Is(e.Failure, context.Canceled) {
-		level = slog.LevelInfo // the caller has gone
-	}
-	log.LogAttrs(r.Context(), level, "request", attributes...)
+	return all
 }
 
 // printable bounds a word that the caller chose.
@@ -80,6 +90,7 @@ func printable(s string) string {
 type recorder struct {
 	http.ResponseWriter
 	event *Event
+	head  bool // a HEAD request: the answer has no body
 }
 
 // WriteHeader implements http.ResponseWriter.

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
 	"log/slog"
@@ -19,6 +18,18 @@ const (
 	MaxHeader = 32 << 10 // bytes
 )
 
+// Values of headers that never differ, as net/http keeps them: answers share
+// them, and nobody changes them.
+var (
+	noSniff    = []string{"nosniff"}
+	noReferrer = []string{"no-referrer"}
+	hsts       = []string{"max-age=63072000"}
+	noStore    = []string{"no-store"}
+	jsonType   = []string{"application/json"}
+	anyOrigin  = []string{"*"}
+	exposed    = []string{"WWW-Authenticate, X-Request-Id, Retry-After"}
+)
+
 // An Edge is what every request passes on its way in and out.
 type Edge struct {
 	Pages          *Pages
@@ -33,45 +44,61 @@ type Edge struct {
 // body limit, common headers, the answer to a panic, and the log line.
 func (e *Edge) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began := e.Now()
-		event := &Event{RequestID: rand.Text()[:20], Address: e.address(r), status: http.StatusOK}
-		ctx := context.WithValue(r.Context(), eventKey{}, event)
-		if e.Timeout > 0 {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, e.Timeout)
-			defer cancel()
-		}
-		r = r.WithContext(ctx)
-		rec := &recorder{ResponseWriter: w, event: event}
-		r.Body = http.MaxBytesReader(w, r.Body, MaxBody) // the bare writer: it closes the connection
-
-		h := rec.Header()
-		h.Set("X-Request-Id", event.RequestID)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		if e.Secure {
-			h.Set("Strict-Transport-Security", "max-age=63072000")
-		}
-		defer func() {
-			if p := recover(); p != nil {
-				if p == http.ErrAbortHandler {
-					panic(p)
-				}
-				event.Failure, event.panicked = fmt.Errorf("panic: %v\n%s", p, debug.Stack()), true
-				if !event.written {
-					writeError(rec, classify(event.Failure))
-				}
-			}
-			event.log(e.Log, r, e.Now().Sub(began))
-		}()
+		p := e.enter(w, r)
+		defer e.leave(p)
 		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
 			// The mux would redirect to the clean path, by 307: a posted password must
 			// not travel on.
-			e.Page(NotFound).ServeHTTP(rec, r)
+			e.Page(NotFound).ServeHTTP(&p.recorder, p.request)
 			return
 		}
-		next.ServeHTTP(rec, r)
+		next.ServeHTTP(&p.recorder, p.request)
 	})
+}
+
+// A passage is one request on its way in and out. It is one piece of memory,
+// since every request needs all of it.
+type passage struct {
+	event    Event
+	context  requestContext
+	recorder recorder
+	request  *http.Request
+	id       [1]string // the value of X-Request-Id
+}
+
+// enter makes the event of a request and sets what every answer carries.
+func (e *Edge) enter(w http.ResponseWriter, r *http.Request) *passage {
+	id := rand.Text()[:20]
+	p := &passage{event: Event{RequestID: id, Address: e.address(r), status: http.StatusOK}, id: [1]string{id}}
+	p.recorder = recorder{ResponseWriter: w, event: &p.event, head: r.Method == http.MethodHead}
+	p.context = requestContext{parent: r.Context(), event: &p.event, timeout: e.Timeout, began: e.Now(), now: e.Now}
+	p.request = r.WithContext(&p.context)
+	if r.Body != http.NoBody {
+		p.request.Body = http.MaxBytesReader(w, r.Body, MaxBody) // the bare writer: it closes the connection
+	}
+	h := w.Header()
+	h["X-Request-Id"] = p.id[:]
+	h["X-Content-Type-Options"] = noSniff
+	h["Referrer-Policy"] = noReferrer
+	if e.Secure {
+		h["Strict-Transport-Security"] = hsts
+	}
+	return p
+}
+
+// leave answers a panic and writes the log line.
+func (e *Edge) leave(p *passage) {
+	defer p.context.finish()
+	if cause := recover(); cause != nil {
+		if cause == http.ErrAbortHandler {
+			panic(cause)
+		}
+		p.event.Failure, p.event.panicked = fmt.Errorf("panic: %v\n%s", cause, debug.Stack()), true
+		if !p.event.written {
+			writeError(&p.recorder, classify(p.event.Failure))
+		}
+	}
+	p.event.log(e.Log, p.request, p.context.began, e.Now())
 }
 
 // address tells who calls. Behind trusted proxies it is the right-most address
@@ -83,6 +110,12 @@ func (e *Edge) address(r *http.Request) string {
 		return ""
 	}
 	address := peer.Addr().Unmap()
+	if !e.trusts(address) {
+		if address == peer.Addr() && address.Is4() {
+			return r.RemoteAddr[:strings.LastIndexByte(r.RemoteAddr, ':')]
+		}
+		return address.WithZone("").String()
+	}
 	forwarded := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(forwarded) - 1; i >= 0 && e.trusts(address); i-- {
 		next, err := netip.ParseAddr(strings.TrimSpace(forwarded[i]))
@@ -127,8 +160,8 @@ func Network(address string) string {
 func CORS(methods string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Access-Control-Allow-Origin", "*")
-		h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, X-Request-Id, Retry-After")
+		h["Access-Control-Allow-Origin"] = anyOrigin
+		h["Access-Control-Expose-Headers"] = exposed
 		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
 			h.Set("Access-Control-Allow-Methods", methods)
 			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")

@@ -1,17 +1,9 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"math"
-	"net"
-	"net/http"
-	"os"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -20,184 +12,176 @@ import (
 type target struct {
 	address string
 	pid     int
+	// beside is the CPU time of another process that works for it; nil: there is none.
+	beside func() (time.Duration, error)
 }
 
-// A result is what one cell of the table says.
-type result struct {
-	rate     float64 // requests a second
-	p50, p99 float64 // milliseconds
-	cpu      float64 // microseconds of the target's CPU time a request
-	memory   float64 // resident, MB
+// patience is how long the last request of a slice may take. One that takes
+// longer hangs, which is an error.
+const patience = 15 * time.Second
+
+// A fleet is a number of connections to one target, each of which sends the next
+// request when it has the answer to the last.
+type fleet struct {
+	to      *target
+	workers []*worker
 }
 
-// warmUp is how long a cell runs before it is measured.
-const warmUp = 300 * time.Millisecond
-
-// cell drives one kind of request over so many connections, each of which sends
-// the next request when it has the answer to the last.
-func cell(ctx context.Context, o options, k kind, to *target, connections int) (result, error) {
-	if k.prepare != nil {
-		if err := k.prepare(ctx, o.seconds, connections); err != nil {
-			return result{}, err
-		}
-	}
-	if _, err := drive(ctx, k, to, connections, warmUp); err != nil {
-		return result{}, err
-	}
-	cpu, err := cpuTime(to.pid)
-	if err != nil {
-		return result{}, err
-	}
-	began := time.Now()
-	latencies, err := drive(ctx, k, to, connections, time.Duration(o.seconds*float64(time.Second)))
-	took := time.Since(began)
-	if err != nil {
-		return result{}, err
-	}
-	after, err := cpuTime(to.pid)
-	if err != nil {
-		return result{}, err
-	}
-	memory, err := residentMemory(to.pid)
-	if err != nil {
-		return result{}, err
-	}
-	n := float64(len(latencies))
-	if n == 0 {
-		return result{}, fmt.Errorf("no request was answered")
-	}
-	slices.Sort(latencies)
-	at := func(share float64) float64 {
-		return float64(latencies[int(math.Min(n-1, share*n))].Microseconds()) / 1000
-	}
-	return result{rate: n / took.Seconds(), p50: at(0.50), p99: at(0.99), cpu: float64((after - cpu).Microseconds()) / n, memory: memory}, nil
-}
-
-func drive(ctx context.Context, k kind, to *target, connections int, length time.Duration) ([]time.Duration, error) {
-	var mu sync.Mutex
-	var all []time.Duration
-	var failed error
-	var drivers sync.WaitGroup
-	end := time.Now().Add(length)
+func newFleet(ctx context.Context, to *target, connections int) (*fleet, error) {
+	f := &fleet{to: to}
 	for i := range connections {
-		drivers.Go(func() {
-			latencies, err := driveOne(ctx, k, to, i, connections, end)
-			mu.Lock()
-			defer mu.Unlock()
-			all = append(all, latencies...)
-			if failed == nil {
-				failed = err
-			}
-		})
+		c, err := dial(ctx, to.address)
+		if err != nil {
+			f.close()
+			return nil, err
+		}
+		f.workers = append(f.workers, &worker{conn: c, which: i, of: connections})
 	}
-	drivers.Wait()
-	return all, failed
+	return f, nil
 }
 
-func driveOne(ctx context.Context, k kind, to *target, which, of int, end time.Time) (latencies []time.Duration, err error) {
-	c, err := dial(ctx, to.address)
+func (f *fleet) close() {
+	for _, w := range f.workers {
+		w.conn.Close()
+	}
+}
+
+// A slice is what was seen while requests were driven for a while.
+type slice struct {
+	requests  int
+	errors    int
+	failure   string // the first error
+	took      time.Duration
+	cpu       time.Duration // of the target
+	beside    time.Duration // of what works for the target
+	latencies histogram
+}
+
+// add puts two slices of the same thing together.
+func (s *slice) add(other *slice) {
+	s.requests, s.errors, s.took = s.requests+other.requests, s.errors+other.errors, s.took+other.took
+	s.cpu, s.beside = s.cpu+other.cpu, s.beside+other.beside
+	s.latencies.merge(&other.latencies)
+	if s.failure == "" {
+		s.failure = other.failure
+	}
+}
+
+func (s *slice) rate() float64 {
+	if s.took <= 0 {
+		return 0
+	}
+	return float64(s.requests) / s.took.Seconds()
+}
+
+// each is a time divided by the requests, in microseconds.
+func (s *slice) each(all time.Duration) float64 {
+	if s.requests == 0 {
+		return 0
+	}
+	return float64(all.Nanoseconds()) / 1e3 / float64(s.requests)
+}
+
+// drive sends requests of a kind for so long, and measures.
+func (f *fleet) drive(ctx context.Context, k *kind, length time.Duration) (*slice, error) {
+	cpu, beside, err := f.to.computed()
 	if err != nil {
 		return nil, err
 	}
-	defer c.Close()
-	for time.Now().Before(end) {
-		r := k.next(which, of)
-		if r.bytes == nil {
-			break // nothing is left to ask for
+	var workers sync.WaitGroup
+	began := time.Now()
+	for _, w := range f.workers {
+		workers.Go(func() { w.run(ctx, k, f.to.address, began.Add(length)) })
+	}
+	workers.Wait()
+	sum := &slice{}
+	for _, w := range f.workers {
+		sum.add(&w.seen)
+	}
+	sum.took = time.Since(began)
+	after, besideAfter, err := f.to.computed()
+	sum.cpu, sum.beside = after-cpu, besideAfter-beside
+	if err == nil {
+		err = ctx.Err()
+	}
+	return sum, err
+}
+
+// computed is the CPU time of the target so far, and of what works for it.
+func (t *target) computed() (own, beside time.Duration, err error) {
+	if own, err = processTime(t.pid); err != nil || t.beside == nil {
+		return own, 0, err
+	}
+	beside, err = t.beside()
+	return own, beside, err
+}
+
+// A worker drives one connection.
+type worker struct {
+	conn      *conn
+	which, of int
+	out       []byte // the request
+	picked    int    // what it is about, between write and answered
+	turn      int    // for kinds that go round
+	seen      slice
+}
+
+func (w *worker) run(ctx context.Context, k *kind, address string, end time.Time) {
+	w.seen = slice{}
+	if err := w.conn.SetDeadline(end.Add(patience)); err != nil {
+		w.fail(err.Error())
+		return
+	}
+	for now := time.Now(); now.Before(end) && ctx.Err() == nil; {
+		if w.out = w.out[:0]; !k.write(w) {
+			return // nothing is left to ask for
 		}
 		began := time.Now()
-		if _, err := c.roundTrip(r); err != nil {
-			return latencies, err
-		}
-		latencies = append(latencies, time.Since(began))
-		if r.done != nil {
-			r.done()
-		}
-	}
-	return latencies, nil
-}
-
-// A request is ready to be sent. done is called when it was answered.
-type request struct {
-	bytes []byte
-	done  func()
-}
-
-// A conn is one connection that is kept. It is simpler than net/http's client, so
-// that the bench leaves the cores to what it measures.
-type conn struct {
-	net.Conn
-	r *bufio.Reader
-}
-
-func dial(ctx context.Context, address string) (*conn, error) {
-	c, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, "tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	return &conn{c, bufio.NewReader(c)}, nil
-}
-
-// roundTrip sends a request and returns how long the body of the answer is, which
-// must be a success.
-func (c *conn) roundTrip(r request) (size int, err error) {
-	if _, err := c.Write(r.bytes); err != nil {
-		return 0, err
-	}
-	answer, err := http.ReadResponse(c.r, nil)
-	if err != nil {
-		return 0, err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(answer.Body)
-		return 0, fmt.Errorf("%s: %s", answer.Status, text)
-	}
-	n, err := io.Copy(io.Discard, answer.Body)
-	return int(n), err
-}
-
-// post is a form on its way.
-func post(path, form string) []byte {
-	return []byte("POST " + path + " HTTP/1.1\r\nHost: bench\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: " + strconv.Itoa(len(form)) + "\r\n\r\n" + form)
-}
-
-// ticksPerSecond is the unit of /proc, which Linux fixes for programs.
-const ticksPerSecond = 100
-
-// cpuTime is how long a process has computed, in user and system mode.
-func cpuTime(pid int) (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, _ := strings.Cut(string(text), ") ") // behind the name, which may hold anything
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
-	}
-	var ticks int64
-	for _, field := range fields[11:13] {
-		n, err := strconv.ParseInt(field, 10, 64)
+		a, err := w.conn.roundTrip(w.out)
+		now = time.Now()
+		w.seen.requests++
+		w.seen.latencies.add(now.Sub(began))
 		if err != nil {
-			return 0, err
+			w.fail(err.Error())
+			if !w.redial(ctx, address, end) {
+				return
+			}
+			continue
 		}
-		ticks += n
+		if problem := k.judge(&a); problem != "" {
+			w.fail(problem)
+		} else if k.answered != nil {
+			k.answered(w)
+		}
 	}
-	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
 }
 
-// residentMemory is what a process holds, in MB.
-func residentMemory(pid int) (float64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+func (w *worker) fail(why string) {
+	if w.seen.errors++; w.seen.failure == "" {
+		w.seen.failure = why
+	}
+}
+
+// redial replaces a connection that broke.
+func (w *worker) redial(ctx context.Context, address string, end time.Time) bool {
+	w.conn.Close()
+	c, err := dial(ctx, address)
 	if err != nil {
-		return 0, err
+		return false // the broken one stays, and fails again
 	}
-	_, rest, found := strings.Cut(string(text), "VmRSS:")
-	fields := strings.Fields(rest)
-	if !found || len(fields) == 0 {
-		return 0, fmt.Errorf("/proc/%d/status tells no VmRSS", pid)
+	w.conn = c
+	return c.SetDeadline(end.Add(patience)) == nil
+}
+
+// judge says what is wrong with an answer; "" when it is the one that is wanted.
+func (k *kind) judge(a *answer) string {
+	switch {
+	case a.status != k.status:
+		return fmt.Sprintf("status %s, want %s: %.300s%.300s", a.status, k.status, a.location, a.body)
+	case a.location != nil && !bytes.HasPrefix(a.location, k.has):
+		return fmt.Sprintf("redirect to %.300s", a.location)
+	case a.location == nil && !bytes.Contains(a.body, k.has):
+		return fmt.Sprintf("an answer without %s: %.300s", k.has, a.body)
 	}
-	kilobytes, err := strconv.ParseFloat(fields[0], 64)
-	return kilobytes * 1024 / 1e6, err
+	return ""
 }

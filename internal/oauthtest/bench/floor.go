@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
@@ -19,10 +21,24 @@ import (
 	"github.com/hufu-auth/hufu/internal/oauthtest"
 )
 
+// Algorithms that a floor can sign with.
+const (
+	es256 = "ES256"
+	rs256 = "RS256"
+)
+
+// newSigner makes a key as the server makes its own.
+func newSigner(algorithm string) (crypto.Signer, error) {
+	if algorithm == rs256 {
+		return rsa.GenerateKey(rand.Reader, 2048)
+	}
+	return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+}
+
 // serveFloor is what any token endpoint must do at least: parse the form, check
-// one SHA-256, sign once with ES256, and answer with as many bytes.
-func serveFloor(address string, size int) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// one SHA-256, sign once, and answer with as many bytes.
+func serveFloor(address, algorithm string, size int) error {
+	key, err := newSigner(algorithm)
 	if err != nil {
 		return err
 	}
@@ -39,7 +55,7 @@ func serveFloor(address string, size int) error {
 		}
 		sum := sha256.Sum256([]byte(r.PostForm.Get("client_secret")))
 		digest := sha256.Sum256(answer)
-		_, _, err := ecdsa.Sign(rand.Reader, key, digest[:])
+		_, err := key.Sign(rand.Reader, digest[:], crypto.SHA256)
 		if subtle.ConstantTimeCompare(sum[:], want[:]) == 2 || err != nil {
 			http.Error(w, "never", http.StatusInternalServerError)
 			return
@@ -51,21 +67,18 @@ func serveFloor(address string, size int) error {
 	})}).Serve(l)
 }
 
-// A floorProcess is the bench again, in a process of its own.
-type floorProcess struct {
+// A floor is the bench again, in a process of its own.
+type floor struct {
 	*target
-	cmd *exec.Cmd
+	cmd  *exec.Cmd
+	kind *kind // what it is asked: the form that the token endpoint gets
 }
 
-// launchFloor starts the floor with answers as long as those of the server's
-// token endpoint.
-func launchFloor(ctx context.Context, server *target, db *database) (*floorProcess, error) {
-	c, err := dial(ctx, server.address)
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	size, err := c.roundTrip(floorKind(db).next(0, 1))
+// launchFloor starts a floor with answers as long as those that the server gives
+// to clients of a group.
+func launchFloor(ctx context.Context, server *target, g *group) (*floor, error) {
+	k := &kind{status: "200", write: g.clientCredentials}
+	size, err := bodySize(ctx, server, k)
 	if err != nil {
 		return nil, err
 	}
@@ -77,13 +90,13 @@ func launchFloor(ctx context.Context, server *target, db *database) (*floorProce
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self, "-floor", address, "-size", strconv.Itoa(size))
+	cmd := exec.Command(self, "-floor", address, "-floor-algorithm", g.algorithm, "-floor-size", strconv.Itoa(size))
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	f := &floorProcess{&target{address: address, pid: cmd.Process.Pid}, cmd}
-	for range 500 {
+	f := &floor{&target{address: address, pid: cmd.Process.Pid}, cmd, k}
+	for range 1000 { // an RSA key takes a moment
 		if c, err := dial(ctx, address); err == nil {
 			return f, c.Close()
 		}
@@ -93,7 +106,26 @@ func launchFloor(ctx context.Context, server *target, db *database) (*floorProce
 	return nil, fmt.Errorf("the floor does not answer at %s", address)
 }
 
-func (f *floorProcess) stop() {
+// bodySize asks once, and returns how many bytes the answer has.
+func bodySize(ctx context.Context, to *target, k *kind) (int, error) {
+	c, err := dial(ctx, to.address)
+	if err != nil {
+		return 0, err
+	}
+	w := &worker{conn: c, of: 1}
+	defer c.Close()
+	k.write(w)
+	a, err := c.roundTrip(w.out)
+	if err != nil {
+		return 0, err
+	}
+	if problem := k.judge(&a); problem != "" {
+		return 0, fmt.Errorf("%s", problem)
+	}
+	return len(a.body), nil
+}
+
+func (f *floor) stop() {
 	_ = f.cmd.Process.Kill()
 	_ = f.cmd.Wait()
 }

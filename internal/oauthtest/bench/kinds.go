@@ -2,64 +2,103 @@ package main
 
 import (
 	"context"
-	"math/rand/v2"
-
-	"github.com/hufu-auth/hufu/internal/issuer"
+	"slices"
+	"strings"
 )
 
 // A kind is one line of the table: requests that differ in whom they are about
 // and in nothing else.
 type kind struct {
-	name  string
-	floor bool
-	// next makes a request for one of so many connections.
-	next func(which, of int) request
-	// prepare makes what a cell uses up, before the clock runs.
-	prepare func(ctx context.Context, seconds float64, connections int) error
+	name      string
+	note      string  // what must be known to read the line
+	algorithm string  // of the floor it is compared with
+	goal      float64 // times the floor, at 8 connections on SQLite; issue 3
+	both      float64 // the same on PostgreSQL, both processes together
+	status    string  // of the answer that is wanted
+	has       []byte  // what is in its body or begins its Location
+	// write makes a request for a connection; false when there is nothing left to
+	// ask for.
+	write    func(w *worker) bool
+	answered func(w *worker)
+	// stock makes what requests use up, so many in all, while no clock runs.
+	stock func(ctx context.Context, n int) error
 }
 
-func clientCredentials(c *client) request {
-	return request{bytes: post("/token", "grant_type=client_credentials&scope=read&"+c.credentials)}
+// Goals are for this many connections.
+const goalConnections = 8
+
+// kinds are the lines of the table.
+func (db *database) kinds() []*kind {
+	var all []*kind
+	all = append(all, db.tokenKinds(db.jwt, 1.4, 2.0, 2.3, 3)...)
+	all = slices.Insert(all, 1, &kind{
+		name: "client credentials, opaque", algorithm: es256, goal: 0.6, status: "200", has: []byte(`"access_token":"hat_`),
+		write: func(w *worker) bool {
+			w.out = post(w.out, "/token", "", "grant_type=client_credentials&scope=read&", pick(db.opaque).credentials)
+			return true
+		},
+	})
+	all = append(all, &kind{
+		name: "authorization request", note: "with a live session and stored consent", algorithm: es256, goal: 2.5,
+		status: "303", has: []byte(callback + "?code="), write: db.authorize,
+	})
+	active := []byte(`"active":true`)
+	all = append(all,
+		&kind{name: "introspection, seen before", algorithm: es256, goal: 0.8, status: "200", has: active, write: db.jwt.introspectAgain, stock: db.jwt.stockTokens},
+		&kind{name: "introspection, not seen", algorithm: es256, goal: 1.8, status: "200", has: active, write: db.jwt.introspectFresh, stock: db.jwt.stockFresh},
+		&kind{name: "userinfo (/introspect for now)", note: "/introspect with Basic until userinfo exists", algorithm: es256, goal: 0.8, status: "200", has: active, write: db.jwt.bearer, stock: db.jwt.stockTokens},
+		document("metadata", "/.well-known/oauth-authorization-server", `"issuer":`),
+		document("keys", "/jwks", `"keys":[`),
+	)
+	return append(all, db.tokenKinds(db.rsa, 1.1, 1.1, 1.1, 0)...)
 }
 
-// floorKind sends the floor what the token endpoint gets.
-func floorKind(db *database) kind {
-	return kind{name: "floor", floor: true, next: func(int, int) request { return clientCredentials(pick(db.clients)) }}
-}
-
-func kinds(db *database) []kind {
-	metadata := request{bytes: []byte("GET /.well-known/oauth-authorization-server HTTP/1.1\r\nHost: bench\r\n\r\n")}
-	return []kind{
-		{name: "client credentials, JWT", next: func(int, int) request { return clientCredentials(pick(db.clients)) }},
-		{name: "client credentials, opaque", next: func(int, int) request { return clientCredentials(pick(db.opaque)) }},
-		{name: "refresh with rotation", next: db.refresh},
-		{name: "code exchange", next: db.exchange, prepare: func(ctx context.Context, seconds float64, connections int) error {
-			return db.makeCodes(ctx, int((seconds+1)*2000)*min(connections, 4)) // more than this machine can use
-		}},
-		{name: "introspection, token seen before", next: func(int, int) request { return request{bytes: post("/introspect", "token="+pick(db.tokens))} }},
-		{name: "metadata", next: func(int, int) request { return metadata }},
+// tokenKinds are those that sign, with their goals; both is that of a refresh on
+// PostgreSQL.
+func (db *database) tokenKinds(g *group, credentials, refresh, exchange, both float64) []*kind {
+	token := []byte(`"access_token":"ey`)
+	return []*kind{
+		{name: "client credentials, " + g.algorithm, algorithm: g.algorithm, goal: credentials, status: "200", has: token, write: g.clientCredentials},
+		{name: "refresh with rotation, " + g.algorithm, algorithm: g.algorithm, goal: refresh, both: both, status: "200", has: token, write: g.refresh, answered: g.refreshed},
+		{name: "code exchange, " + g.algorithm, algorithm: g.algorithm, goal: exchange, status: "200", has: token, write: g.exchange, stock: g.stockCodes},
 	}
 }
 
-// refresh presents the newest token of a grant. Each connection has grants of its
-// own, so that no two present the same one.
-func (db *database) refresh(which, of int) request {
-	g := db.grants[rand.IntN(len(db.grants)/of)*of+which]
-	token, err := db.issuer.RefreshToken(issuer.RefreshToken{GrantID: g.id, Generation: g.generation})
-	if err != nil {
-		return request{}
-	}
-	return request{
-		bytes: post("/token", "grant_type=refresh_token&refresh_token="+token+"&"+g.client.credentials),
-		done:  func() { g.generation++ },
-	}
+// hot are the kinds that ask the database, for what must not grow with it.
+func (db *database) hot() []*kind {
+	return slices.DeleteFunc(db.kinds(), func(k *kind) bool {
+		return k.algorithm != es256 || !slices.ContainsFunc([]string{"refresh", "exchange", "authorization", "introspection"}, func(word string) bool { return strings.Contains(k.name, word) })
+	})
 }
 
-// exchange redeems a code that was never used.
-func (db *database) exchange(int, int) request {
-	c := db.takeCode()
-	if c == nil {
-		return request{}
-	}
-	return request{bytes: post("/token", "grant_type=authorization_code&redirect_uri=https%3A%2F%2Fapp.example%2Fcallback&code="+c.text+"&"+c.client.credentials)}
+// named finds a kind by the beginning of its name.
+func named(kinds []*kind, name string) *kind {
+	return kinds[slices.IndexFunc(kinds, func(k *kind) bool { return strings.HasPrefix(k.name, name) })]
+}
+
+// document is a text that anybody may fetch.
+func document(name, path, has string) *kind {
+	request := get(path, "")
+	return &kind{name: name, algorithm: es256, goal: 0.35, status: "200", has: []byte(has), write: func(w *worker) bool {
+		w.out = append(w.out, request...)
+		return true
+	}}
+}
+
+// authorize is a browser that has signed in and allowed the client before: the
+// answer is the redirect with the code.
+func (db *database) authorize(w *worker) bool {
+	w.out = append(w.out, pick(db.visitors).request...)
+	return true
+}
+
+// parallelSignIns is how many people sign in at the same moment.
+const parallelSignIns = 50
+
+// signIn is one of them, each connection another.
+func (db *database) signIn() *kind {
+	return &kind{name: "sign-in", status: "200", has: []byte(`"access_token":"`), write: func(w *worker) bool {
+		w.out = post(w.out, "/token", "", db.signIns[w.which%len(db.signIns)])
+		return true
+	}}
 }

@@ -1,10 +1,11 @@
 // Command bench measures the real server: the program that operators run, in a
-// process of its own, on a real SQLite file with the defaults it is shipped with,
-// a thousand clients and a hundred thousand grants, all picked at random. Each
-// figure stands beside a floor that was measured in the same run.
+// process of its own, on a real database with the defaults it is shipped with, at
+// least a thousand clients and a hundred thousand grants, all picked at random.
+// Each figure stands beside a floor that was measured in the same moments.
 //
 // It serves nothing but that floor. Its one invariant: it measures and never
-// judges; no timing makes it fail.
+// judges. No timing makes it fail; requests that were not answered as they should
+// be do.
 package main
 
 import (
@@ -13,13 +14,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
+	"os/signal"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
+	"syscall"
 	"time"
 
 	"github.com/hufu-auth/hufu/internal/oauthtest"
@@ -27,22 +27,63 @@ import (
 
 // Options are what the flags say.
 type options struct {
-	seconds     float64
-	connections []int
-	kinds       string
-	clients     int
-	grants      int
-	folder      string
-	floor       string // address to serve the floor on; "" in the process that measures
-	size        int
+	Seconds     float64  `json:"seconds"`
+	Connections []int    `json:"connections"`
+	Sections    []string `json:"sections"`
+	Kinds       []string `json:"kinds,omitempty"`
+	Clients     int      `json:"clients"`
+	Grants      int      `json:"grants"`
+	Many        int      `json:"many"`
+	Folder      string   `json:"-"`
+	JSON        string   `json:"-"`
+	Markdown    string   `json:"-"`
+	Profile     string   `json:"-"`
+
+	floor          string // address to serve the floor on; "" in the process that measures
+	floorAlgorithm string
+	floorSize      int
+}
+
+// A bench is one run.
+type bench struct {
+	options
+	folder  string
+	program string // the plain build
+	floors  map[string]*floor
+	report  *report
+
+	standard, small, big *database // made when a section first wants them
+}
+
+// sections are the parts of a run in their order, and whether they run when
+// nobody says otherwise.
+var sections = []struct {
+	name  string
+	usual bool
+	run   func(b *bench, ctx context.Context) error
+}{
+	{"table", true, (*bench).tableSection},
+	{"memory", true, (*bench).memorySection},
+	{"password", true, (*bench).passwordSection},
+	{"sync", true, (*bench).syncSection},
+	{"start", true, (*bench).startSection},
+	{"growth", true, (*bench).growthSection},
+	{"expiry", false, (*bench).expirySection},
+	{"postgres", false, (*bench).postgresSection},
 }
 
 func main() {
 	o, err := parseFlags(os.Args[1:])
-	if err == nil && o.floor != "" {
-		err = serveFloor(o.floor, o.size)
-	} else if err == nil {
-		err = run(context.Background(), o)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return
+	case err == nil && o.floor != "":
+		err = serveFloor(o.floor, o.floorAlgorithm, o.floorSize)
+	case err == nil:
+		debug.SetGCPercent(400) // the cores are for what is measured
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		err = run(ctx, o)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -52,15 +93,27 @@ func main() {
 
 func parseFlags(args []string) (options, error) {
 	o := options{}
+	var usual, all []string
+	for _, s := range sections {
+		if all = append(all, s.name); s.usual {
+			usual = append(usual, s.name)
+		}
+	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.Float64Var(&o.seconds, "seconds", 3, "how long each cell is measured")
+	flags.Float64Var(&o.Seconds, "seconds", 3, "how long each figure is measured")
 	connections := flags.String("connections", "1,8,64", "how many connections are driven, one table each")
-	flags.StringVar(&o.kinds, "kinds", "", "measure only kinds whose name holds one of these words, comma-separated")
-	flags.IntVar(&o.clients, "clients", 1000, "clients in the database")
-	flags.IntVar(&o.grants, "grants", 100_000, "live grants in the database")
-	flags.StringVar(&o.folder, "folder", os.TempDir(), "where the database is made, in a folder of its own that is removed at the end")
+	chosen := flags.String("sections", strings.Join(usual, ","), "what is measured: all, or some of "+strings.Join(all, ","))
+	kinds := flags.String("kinds", "", "show only lines of the table whose name holds one of these words, comma-separated")
+	flags.IntVar(&o.Clients, "clients", 1000, "clients in a database that get JWTs; users are ten times as many")
+	flags.IntVar(&o.Grants, "grants", 100_000, "live grants in the database of the table")
+	flags.IntVar(&o.Many, "many", 1_000_000, "live grants in the large database (start, growth), and expired ones (expiry)")
+	flags.StringVar(&o.Folder, "folder", os.TempDir(), "where databases are made, in a folder of its own that is removed at the end")
+	flags.StringVar(&o.JSON, "json", "bench.json", "file that everything is written to")
+	flags.StringVar(&o.Markdown, "markdown", "", "file that the tables are written to as docs/benchmarks.md shows them")
+	flags.StringVar(&o.Profile, "profile", "", "folder for profiles of the server, one for each line of the table")
 	flags.StringVar(&o.floor, "floor", "", "serve the floor on this address (for the bench itself)")
-	flags.IntVar(&o.size, "size", 0, "bytes of an answer of the floor (for the bench itself)")
+	flags.StringVar(&o.floorAlgorithm, "floor-algorithm", es256, "what the floor signs with (for the bench itself)")
+	flags.IntVar(&o.floorSize, "floor-size", 0, "bytes of an answer of the floor (for the bench itself)")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -69,118 +122,109 @@ func parseFlags(args []string) (options, error) {
 		if err != nil || n < 1 {
 			return o, fmt.Errorf("-connections: %q is no number of connections", word)
 		}
-		o.connections = append(o.connections, n)
+		o.Connections = append(o.Connections, n)
 	}
-	return o, nil
+	if *kinds != "" {
+		o.Kinds = strings.Split(*kinds, ",")
+	}
+	return o, o.choose(*chosen, all)
 }
 
-// run seeds a database, starts the server and the floor, and measures every cell.
-func run(ctx context.Context, o options) (err error) {
-	folder, err := os.MkdirTemp(o.folder, "hufu-bench-")
-	if err != nil {
-		return err
+func (o *options) choose(chosen string, all []string) error {
+	if o.Sections = all; chosen != "all" {
+		o.Sections = strings.Split(chosen, ",")
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	listen, err := oauthtest.FreeAddress()
-	if err != nil {
-		return err
-	}
-	program, err := oauthtest.Build(ctx, folder)
-	if err != nil {
-		return err
-	}
-	data := filepath.Join(folder, "data")
-	began := time.Now()
-	db, err := seed(ctx, data, "http://"+listen, o.clients, o.grants)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	fmt.Printf("%d clients and %d grants in %.1f s; %s, %d cores\n", len(db.clients), len(db.grants), time.Since(began).Seconds(), runtime.Version(), runtime.NumCPU())
-
-	server, err := launch(ctx, program, data, listen, folder)
-	if err != nil {
-		return err
-	}
-	defer server.Kill()
-	target := &target{address: listen, pid: server.PID()}
-	floor, err := launchFloor(ctx, target, db)
-	if err != nil {
-		return err
-	}
-	defer floor.stop()
-	return measure(ctx, o, db, target, floor.target)
-}
-
-// launch starts the server as an operator does, its log in a file, and tells how
-// soon it is ready and how much memory it holds then.
-func launch(ctx context.Context, program, data, listen, folder string) (*oauthtest.Process, error) {
-	log, err := os.Create(filepath.Join(folder, "log"))
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
-	server, err := oauthtest.Launch(program, data, listen, func(c *exec.Cmd) { c.Stdout, c.Stderr = log, log })
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	took, err := server.Ready(ctx)
-	if err != nil {
-		server.Kill()
-		return nil, err
-	}
-	idle, err := residentMemory(server.PID())
-	if err != nil {
-		server.Kill()
-		return nil, err
-	}
-	fmt.Printf("ready in %d ms, %.0f MB then\n\n", took.Milliseconds(), idle)
-	return server, nil
-}
-
-// measure prints the table, a block for each number of connections. The floor is
-// measured before and after the rest of a block, and ratios are to the mean, since
-// other work on the machine comes and goes.
-func measure(ctx context.Context, o options, db *database, server, floor *target) error {
-	fmt.Fprintln(os.Stdout, "CPU: processor time of the measured process for one request. To floor: its ratio to that of the floor.")
-	for _, connections := range o.connections {
-		fmt.Printf("\n%d connections\n", connections)
-		block := []kind{floorKind(db)}
-		for _, k := range kinds(db) {
-			if o.wants(k.name) {
-				block = append(block, k)
-			}
+	for _, name := range o.Sections {
+		if !slices.Contains(all, name) {
+			return fmt.Errorf("-sections: %q is none of %s", name, strings.Join(all, ", "))
 		}
-		block = append(block, floorKind(db))
-		results := make([]result, len(block))
-		base, table := 0.0, tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-		for i, k := range block {
-			to := server
-			if k.floor {
-				to = floor
-			}
-			r, err := cell(ctx, o, k, to, connections)
-			if err != nil {
-				return fmt.Errorf("%s, %d connections: %w", k.name, connections, err)
-			}
-			if results[i] = r; k.floor {
-				base += r.cpu / 2
-			}
-		}
-		fmt.Fprintln(table, "request\trequests/s\tp50 ms\tp99 ms\tCPU µs\tto floor\tmemory MB\t")
-		for i, r := range results {
-			fmt.Fprintf(table, "%s\t%.0f\t%.2f\t%.2f\t%.0f\t%.2f\t%.0f\t\n", block[i].name, r.rate, r.p50, r.p99, r.cpu, r.cpu/base, r.memory)
-		}
-		if err := table.Flush(); err != nil {
-			return err
-		}
+	}
+	if o.Clients < 10 || o.Grants < 1000 || o.Many < 1000 || o.Seconds <= 0 {
+		return errors.New("want 10 clients, 1000 grants and a moment of time at least")
 	}
 	return nil
 }
 
-// wants reports whether a kind was asked for.
+// run builds the program and measures every section that was asked for.
+func run(ctx context.Context, o options) (err error) {
+	b := &bench{options: o, floors: map[string]*floor{}}
+	if b.folder, err = os.MkdirTemp(o.Folder, "hufu-bench-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	if b.report, err = newReport(o, b.folder); err != nil {
+		return err
+	}
+	var tags []string
+	if o.Profile != "" {
+		if err := os.MkdirAll(o.Profile, 0o750); err != nil {
+			return err
+		}
+		tags = []string{"profile"}
+	}
+	if b.program, err = oauthtest.Build(ctx, b.folder, tags...); err != nil {
+		return err
+	}
+	fmt.Println(b.report.Machine)
+	for _, s := range sections {
+		if !slices.Contains(o.Sections, s.name) {
+			continue
+		}
+		if err := s.run(b, ctx); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		if err := b.report.write(o.JSON); err != nil {
+			return err
+		}
+	}
+	if o.Markdown != "" {
+		if err := b.report.markdown(o.Markdown); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("\nEverything is in %s.\n", o.JSON)
+	return b.report.failed()
+}
+
+// close ends what still runs, and removes every database.
+func (b *bench) close() error {
+	for _, f := range b.floors {
+		f.stop()
+	}
+	var err error
+	for _, db := range []*database{b.standard, b.small, b.big} {
+		if db != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}
+	return errors.Join(err, os.RemoveAll(b.folder))
+}
+
+// database seeds one of the databases when it is first wanted, with so many live
+// grants.
+func (b *bench) database(ctx context.Context, at **database, name string, grants int) (*database, error) {
+	if *at != nil {
+		return *at, nil
+	}
+	began := time.Now()
+	db, err := b.seed(ctx, name, nil)
+	if err != nil {
+		return nil, fmt.Errorf("seed: %w", err)
+	}
+	*at = db
+	if err := db.fill(ctx, grants); err != nil {
+		return nil, err
+	}
+	db.tell(name, began)
+	return db, nil
+}
+
+// tell says what was seeded.
+func (db *database) tell(name string, began time.Time) {
+	fmt.Printf("\n%s: %d clients, %d users and %d live grants, seeded in %.1f s\n", name, len(db.jwt.clients), db.users, len(db.jwt.generations), time.Since(began).Seconds())
+}
+
+// wants reports whether a line was asked for.
 func (o *options) wants(name string) bool {
-	return o.kinds == "" || slices.ContainsFunc(strings.Split(o.kinds, ","), func(word string) bool { return strings.Contains(name, word) })
+	return o.Kinds == nil || slices.ContainsFunc(o.Kinds, func(word string) bool { return strings.Contains(name, word) })
 }
