@@ -11,10 +11,10 @@ import (
 
 // The garbage collector runs when the heap has doubled, and this server's heap is
 // so small that under load it would run dozens of times a second. While it does,
-// the heap may grow by slack as well; a quiet server needs none and has none.
+// the heap may grow by room before the next; a quiet server needs none and has none.
 const (
 	usual      = 100      // per cent by which the heap grows between two collections
-	slack      = 16 << 20 // bytes
+	room       = 20 << 20 // bytes
 	watchEvery = time.Second
 	busyAt     = 4  // collections between two looks
 	quietFor   = 10 // looks without a collection
@@ -36,7 +36,7 @@ func (c *collector) look(collections, live uint64) bool {
 	c.busy = collections >= busyAt || c.busy && c.quiet < quietFor
 	next := usual
 	if c.busy {
-		next += int(usual * slack / max(live, 1<<20)) //nolint:gosec // 2500 at most
+		next = max(usual, int(100*room/max(live, 1<<20))) //nolint:gosec // 2000 at most
 	}
 	if near := c.percent / 5; next > c.percent-near && next < c.percent+near {
 		return false // a change stops everything for a moment

@@ -106,9 +106,9 @@ func (p *Proxy) Hang() { p.change(func() { p.hang = true }) }
 // Delay holds back what arrives by d before it is passed on, in each direction.
 func (p *Proxy) Delay(d time.Duration) { p.change(func() { p.delay = d }) }
 
-// LoseAnswer lets the next statement that contains match (any statement, if empty;
-// neither case nor kind of white space matters) reach the server, throws the
-// server's answer away when it is complete, and resets the connection. The statement
+// LoseAnswer lets the next statement that contains match in whole words (any
+// statement, if empty; neither case nor kind of white space matters) reach the
+// server, throws the server's answer away when it is complete, and resets the connection. The statement
 // may be a COMMIT, one in simple or extended protocol, or one that was prepared
 // before. The channel is closed when it has happened.
 func (p *Proxy) LoseAnswer(match string) <-chan struct{} { return p.set(match, true) }
@@ -285,7 +285,7 @@ func (p *Proxy) hear(l *link, data []byte) (through int, lost *trap) {
 	through = len(data)
 	l.fromClient.read(data, func(kind byte, body []byte, end int) {
 		said := l.said(kind, body)
-		if !said.executes || p.trap == nil || !strings.Contains(plainText(said.statement), p.trap.match) {
+		if !said.executes || p.trap == nil || !says(plainText(said.statement), p.trap.match) {
 			return
 		}
 		if p.trap.answer {

@@ -275,6 +275,35 @@ func TestProxyLoseNothingElse(t *testing.T) {
 	execute(t, conn, "DELETE FROM thing WHERE n = $1", 1)
 }
 
+// What is lost is named in whole words: what begins a transaction that is "read
+// committed" is no commit.
+func TestProxyLoseWords(t *testing.T) {
+	t.Parallel()
+	p, dsn, beside := proxied(t)
+	for _, match := range []string{"commit", "nto thing (n)", "(n)"} {
+		happened := p.LoseAnswer(match)
+		conn := connect(t, dsn)
+		tx, err := conn.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+		if err != nil {
+			t.Fatalf("%s: %v", match, err)
+		}
+		_, err = tx.Exec(t.Context(), "INSERT INTO thing (n) VALUES (1)")
+		if (err != nil) != (match == "(n)") {
+			t.Fatalf("%s: insert: %v", match, err)
+		}
+		if err := tx.Commit(t.Context()); (err == nil) != (match == "nto thing (n)") {
+			t.Errorf("%s: commit: %v", match, err)
+		}
+		if match != "nto thing (n)" {
+			<-happened
+		}
+		p.Heal()
+	}
+	if got := ask[int](t, beside, "SELECT count(*) FROM thing"); got != 2 {
+		t.Errorf("%d rows, want 2", got)
+	}
+}
+
 func TestProxyRetarget(t *testing.T) {
 	t.Parallel()
 	primary := dbtest.Start(t, dbtest.Options{})

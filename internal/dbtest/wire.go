@@ -147,3 +147,27 @@ func (s *scanner) read(data []byte, f func(kind byte, body []byte, end int)) {
 func plainText(sql string) string {
 	return strings.ToLower(strings.Join(strings.Fields(sql), " "))
 }
+
+// says reports whether text contains match as whole words: a COMMIT is one, and the
+// beginning of a transaction that is read committed is none. Both are plain text.
+func says(text, match string) bool {
+	for from := 0; ; from++ {
+		at := strings.Index(text[from:], match)
+		if at < 0 {
+			return false
+		}
+		from += at
+		if !isInWord(text, from) && !isInWord(text, from+len(match)) {
+			return true
+		}
+	}
+}
+
+// isInWord reports whether a place is between two characters of one word.
+func isInWord(text string, at int) bool {
+	return at > 0 && at < len(text) && isWord(text[at-1]) && isWord(text[at])
+}
+
+func isWord(c byte) bool {
+	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z'
+}

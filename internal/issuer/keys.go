@@ -251,14 +251,28 @@ func (g *Ring) current(purpose string) (*key, error) {
 	return nil, fmt.Errorf("issuer: no key for %s", purpose)
 }
 
+// Ages tells how long the key that is used for each purpose has been in use.
+func (g *Ring) Ages() map[string]time.Duration {
+	now, ages := g.Now(), make(map[string]time.Duration, len(purposes))
+	for _, p := range purposes {
+		if k, err := g.current(p.name); err == nil {
+			ages[p.name] = max(0, now.Sub(k.ActiveAt))
+		}
+	}
+	return ages
+}
+
 // byID returns the key that made something, as long as it is kept.
 func (g *Ring) byID(purpose, id string) (*key, bool) {
 	k := g.keys.Load().opened[id]
-	if k == nil || k.Purpose != purpose || !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(g.Now()) {
+	if k == nil || k.Purpose != purpose || !g.keeps(k) {
 		return nil, false
 	}
 	return k, true
 }
+
+// keeps reports whether what a key made can still be in use.
+func (g *Ring) keeps(k *key) bool { return k.ExpiresAt.IsZero() || k.ExpiresAt.After(g.Now()) }
 
 // A keySet is what JWKS made of a snapshot, good from then on until a key in it
 // expires.

@@ -178,14 +178,21 @@ func (g *Ring) readToken(token string) (k *key, content []byte, err error) {
 	if sealed, ok := strings.CutPrefix(token, accessPrefix); ok {
 		return g.unseal(PurposeAccessToken, sealed)
 	}
-	content, err = jose.Verify(token, typeAccessToken, func(id string) (jose.Key, bool) {
-		for _, purpose := range []string{PurposeES256, PurposeRS256} {
-			if found, ok := g.byID(purpose, id); ok {
-				k = found
-				return jose.Key{Algorithm: k.sign.Algorithm, Public: k.sign.Public()}, true
-			}
+	for _, k := range g.keys.Load().of[PurposeES256] {
+		if !g.keeps(k) {
+			continue
 		}
-		return jose.Key{}, false
+		if content, err := k.sign.Recognize(token, typeAccessToken); !errors.Is(err, jose.ErrForeign) {
+			return k, content, err
+		}
+	}
+	content, err = jose.Verify(token, typeAccessToken, func(id string) (jose.Key, bool) {
+		found, ok := g.byID(PurposeRS256, id)
+		if !ok {
+			return jose.Key{}, false
+		}
+		k = found
+		return jose.Key{Algorithm: k.sign.Algorithm, Public: k.sign.Public()}, true
 	})
 	return k, content, err
 }

@@ -358,6 +358,53 @@ func TestSignIsDeterministic(t *testing.T) {
 	}
 }
 
+// A key recognizes what it signed for the same use, in its one text, and nothing
+// else; not even the twin that every signature of ECDSA has, nor another that is
+// right.
+func TestRecognize(t *testing.T) {
+	t.Parallel()
+	key, token := keys()[jose.ES256], sign(t, jose.ES256)
+	if got, err := key.Recognize(token, "at+jwt"); err != nil || string(got) != payload {
+		t.Errorf("its own: %q, %v", got, err)
+	}
+	signed := token[:strings.LastIndex(token, ".")]
+	raw, err := base64.RawURLEncoding.DecodeString(token[len(signed)+1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	twin := new(big.Int).Sub(elliptic.P256().Params().N, new(big.Int).SetBytes(raw[32:]))
+	other, err := jose.GenerateKey(jose.ES256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	another := resign(t, jose.ES256, `{"alg":"ES256","kid":"KID","typ":"at+jwt"}`) // with a nonce of its own
+	for name, tt := range map[string]struct {
+		key        *jose.PrivateKey
+		token, typ string
+		verifies   bool
+		want       error
+	}{
+		"the twin":          {key, signed + "." + base64.RawURLEncoding.EncodeToString(append(raw[:32:32], twin.FillBytes(make([]byte, 32))...)), "at+jwt", true, jose.ErrInvalid},
+		"another signature": {key, another, "at+jwt", true, jose.ErrInvalid},
+		"for another use":   {key, token, "JWT", true, jose.ErrForeign},
+		"of another key":    {other, token, "at+jwt", true, jose.ErrForeign},
+		"of RSA":            {keys()[jose.RS256], sign(t, jose.RS256), "at+jwt", true, jose.ErrForeign},
+		"without signature": {key, signed + ".", "at+jwt", false, jose.ErrInvalid},
+		"cut":               {key, signed, "at+jwt", false, jose.ErrForeign},
+		"longer":            {key, token + "A", "at+jwt", false, jose.ErrInvalid},
+		"broken":            {key, token + "\n", "at+jwt", false, jose.ErrInvalid},
+		"header alone":      {key, strings.SplitAfter(token, ".")[0], "at+jwt", false, jose.ErrForeign},
+		"empty":             {key, "", "at+jwt", false, jose.ErrForeign},
+	} {
+		if got, err := tt.key.Recognize(tt.token, tt.typ); !errors.Is(err, tt.want) || got != nil {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+		if _, err := jose.Verify(tt.token, "at+jwt", find); (err == nil) != tt.verifies {
+			t.Errorf("%s: as a signature: %v, want it right: %t", name, err, tt.verifies)
+		}
+	}
+}
+
 // Exactly what is two numbers of 256 bits in DER is read, and as these numbers.
 func FuzzSideBySide(f *testing.F) {
 	for _, seed := range []string{"3006020101020102", "300702020080020100", "3008020200ff02020100", "30060201810201", "300602010102010200", "3006020001020102", "30", "300702020001020101"} {
@@ -408,13 +455,14 @@ func FuzzVerify(f *testing.F) {
 			texts = append(texts, token[:at]+string(rune(change))+token[at:], token[:at]+string(token[at]^change)+token[at+1:], token[:at]+token[at+1:], token[:at]+text+token[at:])
 		}
 		for _, text := range texts {
-			got, err := jose.Verify(text, "at+jwt", find)
-			if err != nil {
-				continue
-			}
 			signed := text[:max(0, strings.LastIndex(text, "."))]
-			if genuine[signed] != text || string(got) != payload {
-				t.Errorf("accepted %q as %q", text, got)
+			for _, read := range []func() ([]byte, error){
+				func() ([]byte, error) { return jose.Verify(text, "at+jwt", find) },
+				func() ([]byte, error) { return keys()[jose.ES256].Recognize(text, "at+jwt") },
+			} {
+				if got, err := read(); err == nil && (genuine[signed] != text || string(got) != payload) {
+					t.Errorf("accepted %q as %q", text, got)
+				}
 			}
 		}
 	})

@@ -88,6 +88,17 @@ func Refuse(c Code, description string, why error) error {
 	return &Error{Code: c, Description: description, Cause: why}
 }
 
+// A Check is the private half of a refusal that names the check which refused, where
+// the public half must not tell. A metric counts by it, so it is a constant word,
+// and there are few.
+type Check struct{ Word, Why string }
+
+// Error is for the log.
+func (c *Check) Error() string { return c.Why }
+
+// Because makes a Check.
+func Because(word, why string) error { return &Check{Word: word, Why: why} }
+
 // CodeOf returns the code an error carries, or "" for nil and ServerError for
 // an error that is ours.
 func CodeOf(err error) Code {

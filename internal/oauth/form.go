@@ -140,16 +140,18 @@ func split(encoded string) (parameters []parameter, refused error) {
 		if pair == "" {
 			continue
 		}
-		first, second, _ := strings.Cut(pair, "=")
-		name, err := url.QueryUnescape(first)
-		if err == nil {
-			second, err = url.QueryUnescape(second)
+		name, value, _ := strings.Cut(pair, "=")
+		var err error
+		if strings.IndexByte(pair, '%') >= 0 || strings.IndexByte(pair, '+') >= 0 { // most have nothing to decode
+			if name, err = url.QueryUnescape(name); err == nil {
+				value, err = url.QueryUnescape(value)
+			}
 		}
 		if err != nil {
 			refused = Refuse(InvalidRequest, "the parameters are not well-formed", errors.New("form encoding is broken"))
 			continue
 		}
-		parameters = append(parameters, parameter{name, second})
+		parameters = append(parameters, parameter{name, value})
 	}
 	return parameters, refused
 }

@@ -2,6 +2,7 @@ package oauth_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -81,6 +82,27 @@ func TestParseForm(t *testing.T) {
 				t.Errorf("form (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A form of very many parameters is read by the same rules.
+func TestParseFormLong(t *testing.T) {
+	t.Parallel()
+	values := url.Values{}
+	for i := range 2000 {
+		values[fmt.Sprint("p", i)] = []string{fmt.Sprint(i)}
+		values["resource"] = append(values["resource"], fmt.Sprint("urn:", i))
+	}
+	form, err := oauth.ParseForm(post(formType, values.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string][]string(values), form.Values()); diff != "" || len(form.All("resource")) != 2000 {
+		t.Errorf("form (-want +got):\n%s", diff)
+	}
+	form, err = oauth.ParseQuery(&http.Request{URL: &url.URL{RawQuery: values.Encode() + "&p7=again&p8=%00"}})
+	if codeOf(err) != oauth.InvalidRequest || form.Has("p7") || form.Has("p8") || form.Get("p9") != "9" {
+		t.Errorf("repeated: %v, p7=%q, p8=%q, p9=%q", err, form.Get("p7"), form.Get("p8"), form.Get("p9"))
 	}
 }
 

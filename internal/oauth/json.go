@@ -3,6 +3,7 @@ package oauth
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -114,7 +115,7 @@ func separator(i int) byte {
 // left to encoding/json.
 func appendString(to []byte, s string) []byte {
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+		if !plain[s[i]] {
 			text, _ := json.Marshal(s) // a string has a text, whatever is in it
 			return append(to, text...)
 		}
@@ -123,3 +124,11 @@ func appendString(to []byte, s string) []byte {
 	to = append(to, s...)
 	return append(to, '"')
 }
+
+// plain tells the bytes that stand for themselves in a JSON string.
+var plain = func() (table [256]bool) {
+	for c := byte(' '); c <= '~'; c++ {
+		table[c] = !strings.ContainsRune(`"\<>&`, rune(c))
+	}
+	return table
+}()

@@ -1,6 +1,9 @@
 package store
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Write runs a unit as every method that writes does.
 func (s *Store) Write(ctx context.Context, unit func(tx *Tx) error) error { return s.write(ctx, unit) }
@@ -29,3 +32,30 @@ func (s *Store) Waiting() int { return len(s.engine.(*file).writer.units) }
 func (s *Store) WriteOne(ctx context.Context, unit func(tx *Tx) error) error {
 	return s.writeOne(ctx, unit)
 }
+
+// MaxCached is how many copies of clients a generation holds, of which there are two.
+const MaxCached = maxCached
+
+// MaxChanges is how many changed clients are looked at one by one.
+const MaxChanges = maxChanges
+
+// FirstRevision is that of a database in which nothing has been changed yet.
+const FirstRevision = 1
+
+// Cached is how many copies of clients are kept.
+func (s *Store) Cached() int {
+	s.cache.mu.RLock()
+	defer s.cache.mu.RUnlock()
+	return len(s.cache.young) + len(s.cache.old)
+}
+
+// KnownLate is KnownClient for a caller who is held up between reading a client and
+// keeping it.
+func (s *Store) KnownLate(ctx context.Context, id string, now time.Time) (keep func(), err error) {
+	_, version := s.cache.get(id, now)
+	c, err := s.Client(ctx, id)
+	return func() { s.cache.put(c, version) }, err
+}
+
+// OnlyInTests are the methods that this file and its neighbours add.
+var OnlyInTests = map[string]bool{"Write": true, "WriteOne": true, "Count": true, "Waiting": true, "Cached": true, "KnownLate": true, "Dump": true}

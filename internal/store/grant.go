@@ -147,11 +147,14 @@ func (q *queries) RequestUsed(ctx context.Context, requestID string) (used bool,
 	return used, wrap("look for request", err)
 }
 
-// GrantByCode reads the grant of a code. What it says about spending the code
-// is for messages only; the gate is RedeemCode.
+// GrantByCode reads what a code was issued for, and to whom: the part of the grant
+// that never changes. Whether the code may be spent is for RedeemCode to say.
 func (q *queries) GrantByCode(ctx context.Context, codeHash string) (*Grant, error) {
 	var g Grant
-	err := q.row(ctx, `SELECT `+grantColumns+` FROM oauth_grant WHERE code_hash = $1`, codeHash).Scan(g.columns()...)
+	err := q.row(ctx, `
+		SELECT id, client_id, user_id, redirect_uri, redirect_uri_sent, challenge, scope, resource, auth_time, acr, amr
+		FROM oauth_grant WHERE code_hash = $1`, codeHash).
+		Scan(&g.ID, &g.ClientID, &g.UserID, &g.RedirectURI, &g.RedirectURISent, &g.Challenge, &g.Scope, &g.Resource, seconds{&g.AuthTime}, &g.ACR, &g.AMR)
 	return &g, wrap("read code", err)
 }
 
@@ -232,13 +235,6 @@ type Refresh struct {
 	Now        time.Time
 }
 
-// answerColumns are those that the answer to a refresh is made from.
-const answerColumns = `grant_type, user_id, session_id, scope, resource, claims, auth_time, acr, amr, sid, expires_at`
-
-func (g *Grant) answerFields() []any {
-	return []any{&g.GrantType, &g.UserID, &g.SessionID, &g.Scope, &g.Resource, &g.Claims, seconds{&g.AuthTime}, &g.ACR, &g.AMR, &g.SID, seconds{&g.ExpiresAt}}
-}
-
 // NextGeneration moves a live grant on by one refresh. The grant it returns holds
 // what an answer is made from, and the generation of the token to answer with. The
 // UPDATE decides: of all who present one token, one moves the row, and the others
@@ -262,7 +258,9 @@ func (s *Store) NextGeneration(ctx context.Context, r Refresh) (*Grant, error) {
 			UPDATE oauth_grant SET generation = $3, rotated_at = $4
 			WHERE id = $1 AND client_id = $2 AND generation <= $5 AND redeemed_at IS NOT NULL AND revoked_at IS NULL
 			  AND expires_at > $4 AND rotated_at > $6 AND `+inForce+`
-			RETURNING `+answerColumns, r.GrantID, r.ClientID, next, r.Now.Unix(), r.Generation, r.Now.Add(-r.Idle).Unix()).Scan(g.answerFields()...)
+			RETURNING user_id, scope, resource, auth_time, acr, amr, expires_at`,
+			r.GrantID, r.ClientID, next, r.Now.Unix(), r.Generation, r.Now.Add(-r.Idle).Unix()).
+			Scan(&g.UserID, &g.Scope, &g.Resource, seconds{&g.AuthTime}, &g.ACR, &g.AMR, seconds{&g.ExpiresAt})
 		if errors.Is(err, sql.ErrNoRows) {
 			return tx.previousGeneration(ctx, r, &g)
 		}

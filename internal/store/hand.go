@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 )
 
 // A hand is one connection to a SQLite file, used by one goroutine at a time. It
@@ -15,15 +17,15 @@ import (
 // columns by reflection) costs as much as a statement that finds one row.
 type hand struct {
 	conn  driver.Conn
-	stmts map[string]handStmt
+	stmts map[string]*handStmt // by text; the texts are constants, so there are only so many
 }
 
-// A handStmt is a statement that was prepared once: the texts are constants, so
-// there are only so many.
-type handStmt interface {
-	driver.StmtQueryContext
-	driver.StmtExecContext
-	Close() error
+// A handStmt is a statement that was prepared once.
+type handStmt struct {
+	driver.Stmt
+	query driver.StmtQueryContext
+	exec  driver.StmtExecContext
+	order []int // for each place, which argument goes there, from 0
 }
 
 func newHand(d driver.Driver, dsn string) (*hand, error) {
@@ -31,7 +33,7 @@ func newHand(d driver.Driver, dsn string) (*hand, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: open database: %w", err)
 	}
-	return &hand{conn, map[string]handStmt{}}, nil
+	return &hand{conn, map[string]*handStmt{}}, nil
 }
 
 func (h *hand) close() error {
@@ -42,20 +44,46 @@ func (h *hand) close() error {
 	return errors.Join(append(errs, h.conn.Close())...)
 }
 
-func (h *hand) prepare(text string) (handStmt, error) {
+func (h *hand) prepare(text string) (*handStmt, error) {
 	if stmt, ok := h.stmts[text]; ok {
 		return stmt, nil
 	}
-	prepared, err := h.conn.Prepare(text)
+	plain, order := places(text)
+	prepared, err := h.conn.Prepare(plain)
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
-	stmt, ok := prepared.(handStmt)
-	if !ok {
+	stmt := &handStmt{Stmt: prepared, order: order}
+	var queries, execs bool
+	stmt.query, queries = prepared.(driver.StmtQueryContext)
+	stmt.exec, execs = prepared.(driver.StmtExecContext)
+	if !queries || !execs {
 		return nil, fmt.Errorf("prepare: the driver's statement is a %T", prepared)
 	}
 	h.stmts[text] = stmt
 	return stmt, nil
+}
+
+// places turns the numbered parameters of a text into plain ones, for which the
+// driver need not search: for each of n it would compare up to n names.
+func places(text string) (plain string, order []int) {
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(text, "$")
+		b.WriteString(before)
+		if !found {
+			return b.String(), order
+		}
+		digits := len(after) - len(strings.TrimLeft(after, "0123456789"))
+		n, err := strconv.Atoi(after[:digits])
+		if err != nil {
+			b.WriteByte('$') // not ours to read
+		} else {
+			b.WriteByte('?')
+			order = append(order, n-1)
+		}
+		text = after[digits:]
+	}
 }
 
 // query runs a statement to its end, whatever becomes of its caller: SQLite undoes
@@ -66,11 +94,11 @@ func (h *hand) query(_ context.Context, text string, args []any) (answer, error)
 	if err != nil {
 		return nil, err
 	}
-	values, err := named(args)
+	values, err := stmt.arrange(args)
 	if err != nil {
 		return nil, err
 	}
-	found, err := stmt.QueryContext(context.Background(), values)
+	found, err := stmt.query.QueryContext(context.Background(), values)
 	if err != nil {
 		return nil, err
 	}
@@ -82,23 +110,27 @@ func (h *hand) exec(_ context.Context, text string, args []any) (sql.Result, err
 	if err != nil {
 		return nil, err
 	}
-	values, err := named(args)
+	values, err := stmt.arrange(args)
 	if err != nil {
 		return nil, err
 	}
-	return stmt.ExecContext(context.Background(), values)
+	return stmt.exec.ExecContext(context.Background(), values)
 }
 
-// named gives arguments the form of the driver.
-func named(args []any) ([]driver.NamedValue, error) {
-	values := make([]driver.NamedValue, len(args))
-	for i, arg := range args {
+// arrange gives arguments the form and the order of the driver.
+func (s *handStmt) arrange(args []any) ([]driver.NamedValue, error) {
+	values := make([]driver.NamedValue, len(s.order))
+	for i, n := range s.order {
+		if n < 0 || n >= len(args) {
+			return nil, fmt.Errorf("no argument for $%d", n+1)
+		}
+		arg := args[n]
 		switch arg.(type) {
 		case int64, string, bool, nil:
 		default:
 			var err error
 			if arg, err = driver.DefaultParameterConverter.ConvertValue(arg); err != nil {
-				return nil, fmt.Errorf("argument %d: %w", i+1, err)
+				return nil, fmt.Errorf("argument $%d: %w", n+1, err)
 			}
 		}
 		values[i] = driver.NamedValue{Ordinal: i + 1, Value: arg}

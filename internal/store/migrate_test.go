@@ -152,10 +152,14 @@ func TestOpenWhileOthersClose(t *testing.T) {
 	}
 }
 
-// raw opens a database without any code of ours.
-func raw(t *testing.T, path string) *sql.DB {
+// raw opens a database, an address or the path of a file, without any code of ours.
+func raw(t testing.TB, dsn string) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+path)
+	driver, source := "sqlite", "file:"+strings.TrimPrefix(dsn, "sqlite:")
+	if store.IsPostgres(dsn) {
+		driver, source = "pgx", dsn
+	}
+	db, err := sql.Open(driver, source)
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
 	return db

@@ -30,11 +30,13 @@ func IsPostgres(dsn string) bool {
 type cluster struct {
 	config *pgx.ConnConfig
 	pool   *sql.DB
+	most   int // connections
+	watch  watch
 	stop   context.CancelFunc // of what runs beside
 	beside sync.WaitGroup
 }
 
-func openCluster(dsn string, connections int) (engine, error) {
+func openCluster(dsn string, o Options) (engine, error) {
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("store: database: %w", err) // pgx hides the password
@@ -45,24 +47,33 @@ func openCluster(dsn string, connections int) (engine, error) {
 	if _, named := config.RuntimeParams["application_name"]; !named {
 		config.RuntimeParams["application_name"] = "hufu"
 	}
+	connections := o.Connections
 	if connections == 0 {
 		connections = max(8, 4*runtime.GOMAXPROCS(0))
 	}
-	c := &cluster{config: config, pool: stdlib.OpenDB(*config)}
-	c.pool.SetMaxOpenConns(connections)
-	c.pool.SetMaxIdleConns(connections)
-	c.pool.SetConnMaxIdleTime(5 * time.Minute)
-	return c, nil
+	return &cluster{config: config, pool: stdlib.OpenDB(*config), most: connections, watch: o.Watch}, nil
+}
+
+// Connections are the connections to PostgreSQL; ok is false on SQLite.
+func (s *Store) Connections() (stats sql.DBStats, ok bool) {
+	c, ok := s.engine.(*cluster)
+	if !ok {
+		return stats, false
+	}
+	return c.pool.Stats(), true
 }
 
 func (c *cluster) admin() (*sql.DB, database.Dialect) { return c.pool, database.DialectPostgres }
 
 func (c *cluster) begin(ctx context.Context, heard func()) (*queries, error) {
+	c.pool.SetMaxOpenConns(c.most) // not before: migrations take two, however few are allowed
+	c.pool.SetMaxIdleConns(c.most)
+	c.pool.SetConnMaxIdleTime(5 * time.Minute)
 	ctx, c.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if c.isDirect() {
 		c.beside.Go(func() { c.listen(ctx, heard) })
 	}
-	return &queries{reader{c.pool}}, nil
+	return &queries{c.watch.over(reader{c.pool, c.most})}, nil
 }
 
 func (c *cluster) close() error {
@@ -114,31 +125,30 @@ func unhurried(ctx context.Context) context.Context {
 	return context.WithValue(ctx, unhurriedKey{}, true)
 }
 
-// How often a unit runs.
-const (
-	maxTries       = 20 // while it keeps losing to its neighbours
-	maxConnections = 3  // while its connections are lost under it
-)
+// maxTries is how often a unit runs that keeps losing to its neighbours. One whose
+// connections are lost runs once on each that the pool may hold, since all of them
+// die with the server, and then on one that is new.
+const maxTries = 20
 
 // write runs a unit. One gated statement stands alone: PostgreSQL looks at its
 // conditions again when it has waited for a neighbour. A unit of several statements
 // begins with the one that takes the row it relies on, and each that follows sees
-// what others have committed before that. A connection that was lost takes the
-// outcome with it, so only what may be done twice is tried on another.
+// what others have committed before that. A connection that was lost at the end takes
+// the outcome with it, so only what may be done twice is tried on another then.
 func (c *cluster) write(ctx context.Context, k kind, unit func(tx *Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	ctx, cancel := bound(ctx)
 	defer cancel()
-	for try, lost := 1, 1; ; try++ {
-		err := c.once(ctx, k, unit)
+	for try, lost := 1, 0; ; try++ {
+		undone, err := c.once(ctx, k, unit)
 		switch {
 		case isSerialization(err):
 			if try == maxTries || !pause(ctx, try) {
 				return fmt.Errorf("%w: %w", ErrUnavailable, err)
 			}
-		case k != whole && isLost(err) && lost < maxConnections && ctx.Err() == nil:
+		case (undone || k != whole) && isLost(err) && lost < c.most && ctx.Err() == nil:
 			lost++
 		default:
 			return err
@@ -146,27 +156,24 @@ func (c *cluster) write(ctx context.Context, k kind, unit func(tx *Tx) error) er
 	}
 }
 
-func (c *cluster) once(ctx context.Context, k kind, unit func(tx *Tx) error) error {
+// once runs a unit. undone tells that nothing is there of one that failed.
+func (c *cluster) once(ctx context.Context, k kind, unit func(tx *Tx) error) (undone bool, err error) {
 	if k == single {
-		return guard(unit, newTx(c.pool, ctx))
+		return false, guard(unit, c.newTx(c.pool, ctx))
 	}
-	return c.transaction(ctx, unit)
-}
-
-func newTx(p pool, ctx context.Context) *Tx { //nolint:revive // the context is part of it
-	return &Tx{queries: &queries{direct{p, ctx}}, share: " FOR SHARE", own: " FOR UPDATE"}
-}
-
-func (c *cluster) transaction(ctx context.Context, unit func(tx *Tx) error) error {
 	tx, err := c.pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
-		return err
+		return true, err
 	}
-	if err := guard(unit, newTx(tx, ctx)); err != nil {
+	if err := guard(unit, c.newTx(tx, ctx)); err != nil {
 		_ = tx.Rollback() // a connection that cannot is closed, which undoes as well
-		return err
+		return true, err
 	}
-	return tx.Commit()
+	return false, tx.Commit()
+}
+
+func (c *cluster) newTx(p pool, ctx context.Context) *Tx { //nolint:revive // the context is part of it
+	return &Tx{queries: &queries{c.watch.over(direct{p, ctx})}, share: " FOR SHARE", own: " FOR UPDATE"}
 }
 
 // guard runs a unit and turns a panic into its error.
@@ -239,19 +246,26 @@ func (d direct) exec(_ context.Context, text string, args []any) (sql.Result, er
 
 // reader runs what only reads. A connection that was lost says nothing about the
 // database, so another one is asked.
-type reader struct{ pool *sql.DB }
+type reader struct {
+	pool *sql.DB
+	most int // connections that may be lost
+}
 
 func (r reader) query(ctx context.Context, text string, args []any) (answer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	ctx, cancel := bound(ctx)
-	for try := 1; ; try++ {
+	for try, lost := 1, 0; ; {
 		found, err := r.pool.QueryContext(ctx, text, args...)
-		if err == nil {
+		switch {
+		case err == nil:
 			return &rows{Rows: found, ctx: ctx, done: cancel}, nil
-		}
-		if !isLost(err) && !isSerialization(err) || try == maxConnections || ctx.Err() != nil {
+		case isLost(err) && lost < r.most && ctx.Err() == nil:
+			lost++
+		case isSerialization(err) && try < maxTries && pause(ctx, try):
+			try++
+		default:
 			cancel()
 			return nil, err
 		}

@@ -23,21 +23,19 @@ type Session struct {
 	ExpiresAt time.Time // absolute
 }
 
-// Session finds the live session of a cookie by its hash. A session that has
+// Session finds the live session of a cookie by its hash, and reads who that is and
+// since when; what else is known of the browser is left out. A session that has
 // idled too long, or whose user or server has moved on, is ErrNotFound.
 func (q *queries) Session(ctx context.Context, idHash string, now time.Time, idle time.Duration) (*Session, error) {
 	var s Session
-	var auth, created, seen, expires int64
 	err := q.row(ctx, `
-		SELECT b.sid, b.user_id, u.username, b.user_epoch, b.auth_time, b.acr, b.amr, b.address, b.user_agent, b.created_at, b.seen_at, b.expires_at
+		SELECT b.sid, b.user_id, u.username, b.user_epoch, b.auth_time, b.acr, b.amr, b.seen_at
 		FROM browser_session b
 		JOIN end_user u ON u.id = b.user_id AND u.epoch = b.user_epoch AND u.disabled_at IS NULL AND u.deleted_at IS NULL
 		JOIN server s ON s.epoch = b.server_epoch
 		WHERE b.id_hash = $1 AND b.expires_at > $2 AND b.seen_at > $3`,
 		idHash, now.Unix(), now.Add(-idle).Unix()).
-		Scan(&s.SID, &s.UserID, &s.Username, &s.UserEpoch, &auth, &s.ACR, &s.AMR, &s.Address, &s.UserAgent, &created, &seen, &expires)
-	s.AuthTime, s.CreatedAt = time.Unix(auth, 0).UTC(), time.Unix(created, 0).UTC()
-	s.SeenAt, s.ExpiresAt = time.Unix(seen, 0).UTC(), time.Unix(expires, 0).UTC()
+		Scan(&s.SID, &s.UserID, &s.Username, &s.UserEpoch, seconds{&s.AuthTime}, &s.ACR, &s.AMR, seconds{&s.SeenAt})
 	return &s, wrap("read session", err)
 }
 

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -31,16 +32,20 @@ func TestSession(t *testing.T) {
 			must(t, p.CreateSession(t.Context(), made, "id", "", by))
 			got, err := find(t, p, time.Minute, time.Hour)
 			must(t, err)
-			made.Username, made.SeenAt = "alice", now
-			if diff := cmp.Diff(made, got); diff != "" {
+			want := &store.Session{SID: "sid", UserID: p.user.ID, Username: "alice", UserEpoch: 1, AuthTime: now, ACR: "acr", AMR: "pwd", SeenAt: now}
+			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("session (-want +got):\n%s", diff)
 			}
 			e := lastEvent(t, p.Store)
 			if e.Kind != store.EventSignIn || e.UserID != p.user.ID || e.Detail != "pwd" || e.By != by {
 				t.Errorf("event %+v", e)
 			}
-			_, err = p.Session(t.Context(), "sid", now, time.Hour)
-			want(t, "by its public name", err, store.ErrNotFound)
+			if _, err = p.Session(t.Context(), "sid", now, time.Hour); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("by its public name: %v", err)
+			}
+			if n := count(t, p.Store, `SELECT COUNT(*) FROM browser_session WHERE address = '192.0.2.1' AND user_agent = 'Browser/1' AND created_at = $1 AND expires_at = $2`, now.Unix(), now.Add(24*time.Hour).Unix()); n != 1 {
+				t.Error("what is known of the browser was not written")
+			}
 		})
 		type test struct {
 			before      func(t testing.TB, p *party)

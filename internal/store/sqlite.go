@@ -24,17 +24,19 @@ type file struct {
 	writer  *writer
 	readers *sql.DB // for reads of another kind than by key
 	hands   hands
+	watch   watch
+	group   func(units int)
 }
 
 // openFile opens a database, or makes it.
-func openFile(path string) (engine, error) {
+func openFile(path string, o Options) (engine, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("store: data directory: %w", err)
 	}
 	if err := makeFile(path); err != nil {
 		return nil, err
 	}
-	f := &file{path: path}
+	f := &file{path: path, watch: o.Watch, group: o.Group}
 	var err error
 	if f.writers, err = openSQLite(address(path, writes...), 1); err != nil {
 		return nil, err
@@ -60,7 +62,7 @@ func (f *file) begin(context.Context, func()) (*queries, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.writer = newWriter(h)
+	f.writer = newWriter(h, f.watch, f.group)
 	n := max(4, 2*runtime.GOMAXPROCS(0))
 	f.hands = make(hands, n)
 	for range n {
@@ -70,7 +72,7 @@ func (f *file) begin(context.Context, func()) (*queries, error) {
 		}
 		f.hands <- h
 	}
-	return &queries{f.hands}, nil
+	return &queries{f.watch.over(f.hands)}, nil
 }
 
 func (f *file) write(ctx context.Context, k kind, unit func(tx *Tx) error) error {

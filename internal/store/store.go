@@ -81,6 +81,12 @@ type Options struct {
 	// Connections to a PostgreSQL server at most; 0 means a number that fits the
 	// processors of this machine.
 	Connections int
+	// Watch, when set, is called when a statement begins, with its verb and its table,
+	// and what it returns when the statement has ended. It sees what a transaction is
+	// made of as well: begin, commit and the like.
+	Watch func(ctx context.Context, statement string) (ended func(err error))
+	// Group, when set, is called with the number of units that shared a commit.
+	Group func(units int)
 }
 
 // Open opens the database that dsn names (sqlite:PATH, or postgres://… as libpq
@@ -98,9 +104,9 @@ func (s *Store) open(ctx context.Context, dsn string, o Options) (err error) {
 	path, ok := strings.CutPrefix(dsn, "sqlite:")
 	switch {
 	case ok && path != "":
-		s.engine, err = openFile(path)
+		s.engine, err = openFile(path, o)
 	case IsPostgres(dsn):
-		s.engine, err = openCluster(dsn, o.Connections)
+		s.engine, err = openCluster(dsn, o)
 	default:
 		return errors.New("store: database: want sqlite:PATH or postgres://…") // the text may hold a password
 	}

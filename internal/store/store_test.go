@@ -54,6 +54,24 @@ func eachEngine(t *testing.T, test func(t *testing.T, open opener)) {
 	}
 }
 
+// eachDatabase runs a test on a new database of both engines, which it may open as
+// often as it likes, as several servers do.
+func eachDatabase(t *testing.T, test func(t *testing.T, dsn string)) {
+	t.Helper()
+	for name, make := range map[string]func(t testing.TB) string{"SQLite": fileDSN, "PostgreSQL": dbtest.DSN} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, make(t))
+		})
+	}
+}
+
+// fileDSN names a file that is not there yet.
+func fileDSN(t testing.TB) string {
+	t.Helper()
+	return "sqlite:" + filepath.Join(t.TempDir(), "hufu.db")
+}
+
 func openPostgres(t testing.TB) *store.Store {
 	t.Helper()
 	return openDSN(t, dbtest.DSN(t))

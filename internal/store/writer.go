@@ -27,6 +27,8 @@ type writer struct {
 	units chan *unit
 	group []*unit // of the transaction that is open
 
+	committed func(units int) // told of every group
+
 	mu     sync.RWMutex // held for reading while a unit is handed over
 	closed bool
 	done   chan struct{}
@@ -46,8 +48,11 @@ const (
 	givenUp
 )
 
-func newWriter(h *hand) *writer {
-	w := &writer{conn: h, group: make([]*unit, maxGroup), tx: &Tx{queries: &queries{h}}, units: make(chan *unit, 4*maxGroup), done: make(chan struct{})}
+func newWriter(h *hand, over watch, committed func(units int)) *writer {
+	if committed == nil {
+		committed = func(int) {}
+	}
+	w := &writer{conn: h, committed: committed, group: make([]*unit, maxGroup), tx: &Tx{queries: &queries{over.over(h)}}, units: make(chan *unit, 4*maxGroup), done: make(chan struct{})}
 	go w.loop()
 	return w
 }
@@ -162,6 +167,7 @@ func (w *writer) commit(first *unit) {
 		w.abandon(ctx, group, fmt.Errorf("commit: %w", err))
 		return
 	}
+	w.committed(len(group))
 	for _, u := range group {
 		close(u.done)
 	}

@@ -390,6 +390,34 @@ func TestLogLine(t *testing.T) {
 	}
 }
 
+// Every answer says how long it is, the one to HEAD as long as the one to GET, so
+// that the connection can be kept.
+func TestContentLength(t *testing.T) {
+	t.Parallel()
+	e, _ := edge(t)
+	for _, length := range []int{0, 10, 2045, 2046, 5000, 100_000} {
+		server := httptest.NewServer(e.Wrap(e.API(func(w http.ResponseWriter, _ *http.Request) error {
+			return web.JSON(w, http.StatusOK, strings.Repeat("x", length))
+		})))
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			r, err := http.NewRequestWithContext(t.Context(), method, server.URL, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, err := server.Client().Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(answer.Body)
+			answer.Body.Close()
+			if want := int64(length) + 3; err != nil || answer.ContentLength != want || method == http.MethodGet && int64(len(body)) != want { // quotes and line break
+				t.Errorf("%s of %d: %d bytes announced, %d came, %v", method, want, answer.ContentLength, len(body), err)
+			}
+		}
+		server.Close()
+	}
+}
+
 // Each request has an id of its own that nobody can choose, and HSTS is sent where
 // the issuer is https (HD-03, HP-01).
 func TestCommonHeaders(t *testing.T) {
