@@ -32,7 +32,7 @@ var floors = map[string]int{
 	"authorize": 5, "token": 5, "device": 5, "openid": 5, "account": 5, "admin": 5, "config": 5, "demo": 5,
 	"server": 6,
 	"cli":    7, "oauthtest": 7,
-	"cmd/hufu": 8, "spec": 8, "oauthtest/bench": 8,
+	"cmd/hufu": 8, "spec": 8, "torture": 8, "oauthtest/bench": 8,
 }
 
 // clockFloor is the first floor that may read the clock and the environment.
@@ -49,12 +49,14 @@ type home struct {
 
 // homes has one line per dependency; docs/decisions/0004 says what each spares us.
 var homes = []home{
-	{"modernc.org/sqlite", []string{"store", "spec"}, false}, // spec looks at the file after a crash
+	{"modernc.org/sqlite", []string{"store", "spec", "torture"}, false}, // the tests look at the file after a crash
 	{"github.com/jackc/pgx/v5", []string{"store", "dbtest"}, false},
 	{"github.com/pressly/goose/v3", []string{"store"}, false},
 	{"github.com/go-jose/go-jose/v4", []string{"jose"}, true},
 	{"github.com/goccy/go-yaml", []string{"config"}, false},
 	{"github.com/spf13/cobra", []string{"cli"}, false},
+	{"github.com/prometheus/client_golang", []string{"server"}, true},
+	{"go.opentelemetry.io/otel", []string{"server"}, false},
 	{"golang.org/x/crypto/argon2", []string{"login"}, true},
 	{"golang.org/x/crypto/bcrypt", []string{"login"}, true},
 	{"golang.org/x/crypto/scrypt", []string{"login"}, true},
@@ -71,7 +73,7 @@ var homes = []home{
 }
 
 // testPackages are made for tests although their files are not called so.
-var testPackages = []string{"dbtest", "oauthtest", "oauthtest/bench", "spec"}
+var testPackages = []string{"dbtest", "oauthtest", "oauthtest/bench", "spec", "torture"}
 
 // Lines a file may have. Beyond them it is two files.
 const (
@@ -353,8 +355,8 @@ func TestHouseFinds(t *testing.T) {
 		"unknown sub":       {"internal/store/x/a.go", doc + "package x\n", []string{"internal/store/x/a.go: the package store/x has no floor in internal/house_test.go"}},
 		"imports unknown":   {"internal/cli/a.go", doc + "package cli\nimport _ \"" + module + "/internal/util\"\n", []string{"internal/cli/a.go:3: imports util, which has no floor in internal/house_test.go"}},
 		"driver at home":    {"internal/store/a.go", doc + "package store\nimport _ \"modernc.org/sqlite\"\n", nil},
-		"driver not home":   {"internal/login/a.go", doc + "package login\nimport _ \"modernc.org/sqlite/lib\"\n", []string{"internal/login/a.go:3: login must not import modernc.org/sqlite/lib; its home is store, spec"}},
-		"driver in a test":  {"internal/login/a_test.go", doc + "package login\nimport _ \"modernc.org/sqlite\"\n", []string{"internal/login/a_test.go:3: login must not import modernc.org/sqlite; its home is store, spec"}},
+		"driver not home":   {"internal/login/a.go", doc + "package login\nimport _ \"modernc.org/sqlite/lib\"\n", []string{"internal/login/a.go:3: login must not import modernc.org/sqlite/lib; its home is store, spec, torture"}},
+		"driver in a test":  {"internal/login/a_test.go", doc + "package login\nimport _ \"modernc.org/sqlite\"\n", []string{"internal/login/a_test.go:3: login must not import modernc.org/sqlite; its home is store, spec, torture"}},
 		"JOSE in a test":    {"internal/spec/a_test.go", doc + "package spec\nimport _ \"github.com/go-jose/go-jose/v4/jwt\"\n", nil},
 		"JOSE elsewhere":    {"internal/token/a.go", doc + "package token\nimport _ \"github.com/go-jose/go-jose/v4\"\n", []string{"internal/token/a.go:3: token must not import github.com/go-jose/go-jose/v4; its home is jose, tests"}},
 		"browser for tests": {"internal/oauthtest/a.go", doc + "package oauthtest\nimport _ \"github.com/chromedp/chromedp\"\n", nil},

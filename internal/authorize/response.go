@@ -38,6 +38,7 @@ func (e *Endpoint) issue(w http.ResponseWriter, r *http.Request, q *request, ses
 		if params, err = e.token(g, q); err != nil {
 			return e.refuse(w, r, q, err)
 		}
+		event.Token = issuer.TokenForm(&q.client.Metadata)
 	}
 	return e.respond(w, r, q, params)
 }

@@ -49,7 +49,7 @@ func (a *app) serve(ctx context.Context, c *config.Config, isDemo bool) error {
 	log, lines := newLog(a.stderr, c)
 	defer lines.close()
 	a.lines = lines
-	o := server.Options{Log: log, Now: a.now}
+	o := server.Options{Log: log, Now: a.now, Version: version()}
 	if isDemo {
 		if err := toDemo(c, &o); err != nil {
 			return err

@@ -100,18 +100,18 @@ func (g *Registry) check(c *store.Client, p proof) error {
 	method := c.Metadata.TokenEndpointAuthMethod
 	switch {
 	case method == oauth.AuthMethodNone && p.secret != "":
-		return wrongGuess{errors.New("a public client sent a secret")}
+		return wrongGuess{oauth.Because("client_secret", "a public client sent a secret")}
 	case method == oauth.AuthMethodNone:
 	case p.secret == "":
 		g.CheckSecret("", p.secret)
-		return invalidClient(errors.New("the client did not send its secret"))
+		return invalidClient(oauth.Because("client_secret_missing", "the client did not send its secret"))
 	case !g.hasSecret(c, p.secret):
-		return wrongGuess{errors.New("the secret is wrong")}
+		return wrongGuess{oauth.Because("client_secret", "the secret is wrong")}
 	case method == oauth.AuthMethodBasic && !p.basic, method == oauth.AuthMethodPost && p.basic:
-		return invalidClient(errors.New("the client is registered for " + method + " and sent its secret another way"))
+		return invalidClient(oauth.Because("client_auth_method", "the client is registered for "+method+" and sent its secret another way"))
 	}
 	if !c.DisabledAt.IsZero() {
-		return invalidClient(errors.New("the client is disabled"))
+		return invalidClient(oauth.Because("client_disabled", "the client is disabled"))
 	}
 	return nil
 }
@@ -119,7 +119,7 @@ func (g *Registry) check(c *store.Client, p proof) error {
 // unknown refuses an id that no client has, at the cost of one that a client has:
 // a secret is checked and counted, and to send none is no guess.
 func (g *Registry) unknown(ctx context.Context, p proof) error {
-	cause := errors.New("no client has this id")
+	cause := oauth.Because("client_id", "no client has this id")
 	g.CheckSecret("", p.secret)
 	if p.secret == "" {
 		return invalidClient(cause)
@@ -165,7 +165,7 @@ func invalidClient(cause error) error {
 func readProof(r *http.Request, form oauth.Form) (proof, error) {
 	p := proof{clientID: form.Get("client_id"), secret: form.Get("client_secret")}
 	if form.Get("client_assertion") != "" || form.Get("client_assertion_type") != "" {
-		return p, invalidClient(errors.New("client assertions are not supported"))
+		return p, invalidClient(oauth.Because("client_assertion", "client assertions are not supported"))
 	}
 	headers := r.Header.Values("Authorization")
 	switch {
@@ -184,10 +184,13 @@ func readProof(r *http.Request, form oauth.Form) (proof, error) {
 		p = proof{clientID: id, secret: secret, basic: true}
 	}
 	if p.clientID == "" {
-		return p, invalidClient(errors.New("the request names no client"))
+		return p, invalidClient(oauth.Because("client_id", "the request names no client"))
 	}
 	return p, nil
 }
+
+// basic names every check of the Authorization header.
+const basic = "authorization_header"
 
 // parseBasic reads Basic credentials. Both halves are form-encoded before they
 // are joined, RFC 6749 Section 2.3.1, and the scheme is named in any case, RFC
@@ -195,21 +198,21 @@ func readProof(r *http.Request, form oauth.Form) (proof, error) {
 func parseBasic(header string) (id, secret string, err error) {
 	scheme, encoded, _ := strings.Cut(strings.TrimSpace(header), " ")
 	if !strings.EqualFold(scheme, "Basic") {
-		return "", "", invalidClient(errors.New("the Authorization header is not Basic"))
+		return "", "", invalidClient(oauth.Because(basic, "the Authorization header is not Basic"))
 	}
 	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
 	if err != nil {
-		return "", "", invalidClient(errors.New("the Basic credentials are not base64"))
+		return "", "", invalidClient(oauth.Because(basic, "the Basic credentials are not base64"))
 	}
 	first, second, found := strings.Cut(string(raw), ":")
 	if !found {
-		return "", "", invalidClient(errors.New("the Basic credentials have no colon"))
+		return "", "", invalidClient(oauth.Because(basic, "the Basic credentials have no colon"))
 	}
 	if id, err = url.QueryUnescape(first); err == nil {
 		secret, err = url.QueryUnescape(second)
 	}
 	if err != nil {
-		return "", "", invalidClient(errors.New("the Basic credentials are not form-encoded"))
+		return "", "", invalidClient(oauth.Because(basic, "the Basic credentials are not form-encoded"))
 	}
 	for _, s := range []string{id, secret} {
 		if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {

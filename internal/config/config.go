@@ -25,6 +25,12 @@ type Config struct {
 	// picks a port, and `issuer` must be set.
 	Listen string `yaml:"listen"`
 
+	// Where metrics are served, as HOST:PORT, at the path `/metrics`; see the page on
+	// operations. Empty means nowhere. Whoever can reach this address can read them,
+	// without a password and without TLS, so it belongs on loopback or on a private
+	// network.
+	MetricsListen string `yaml:"metrics_listen"`
+
 	// The public address of this server: `iss` of every token, and what every
 	// address it hands out begins with. It is an https URL, or http on loopback; it
 	// may have a path; it has no query, no fragment and no slash at the end. Empty

@@ -63,6 +63,8 @@ func TestFinish(t *testing.T) {
 		"max-age":              {func(c *config.Config) { c.JWKSMaxAge = time.Second }, []string{"jwks_max_age"}},
 		"request":              {func(c *config.Config) { c.RequestLifetime = 25 * time.Hour }, []string{"request_lifetime"}},
 		"slots":                {func(c *config.Config) { c.PasswordHashSlots = -1 }, []string{"password_hash_slots"}},
+		"metrics without port": {func(c *config.Config) { c.MetricsListen = "localhost" }, []string{"metrics_listen"}},
+		"metrics in public":    {func(c *config.Config) { c.MetricsListen = c.Listen }, []string{"metrics_listen"}},
 		"queue":                {func(c *config.Config) { c.PasswordHashQueue = -1 }, []string{"password_hash_queue"}},
 		"legacy grants":        {func(c *config.Config) { c.ForbiddenGrants = []string{"implicit", "password"} }, nil},
 		"needed grant":         {func(c *config.Config) { c.ForbiddenGrants = []string{"refresh_token"} }, []string{"forbidden_grants"}},
@@ -271,6 +273,12 @@ func TestWarnings(t *testing.T) {
 		"https":                 {[]string{"HUFU_ISSUER=https://x.example", "HUFU_TRUSTED_PROXIES=[127.0.0.1]"}, nil},
 		"proxy forgotten":       {[]string{"HUFU_ISSUER=https://x.example"}, []string{"trusted_proxies"}},
 		"everybody is a proxy":  {[]string{"HUFU_ISSUER=https://x.example", "HUFU_TRUSTED_PROXIES=[0.0.0.0/0, '::/0']"}, []string{"HUFU_TRUSTED_PROXIES"}},
+		"metrics on loopback":   {[]string{"HUFU_METRICS_LISTEN=localhost:9464"}, []string{"issuer"}},
+		"metrics in private":    {[]string{"HUFU_METRICS_LISTEN=10.1.2.3:9464"}, []string{"issuer"}},
+		"metrics on a name":     {[]string{"HUFU_METRICS_LISTEN=metrics.internal:9464"}, []string{"issuer"}},
+		"metrics in the open":   {[]string{"HUFU_METRICS_LISTEN=192.0.2.1:9464"}, []string{"issuer", "HUFU_METRICS_LISTEN"}},
+		"metrics everywhere":    {[]string{"HUFU_METRICS_LISTEN=:9464"}, []string{"issuer", "HUFU_METRICS_LISTEN"}},
+		"metrics on all of v6":  {[]string{"HUFU_METRICS_LISTEN=[::]:9464"}, []string{"issuer", "HUFU_METRICS_LISTEN"}},
 		"key in an environment": {[]string{"HUFU_MASTER_KEY=" + hexKey}, []string{"issuer", "HUFU_MASTER_KEY"}},
 	} {
 		t.Run(name, func(t *testing.T) {

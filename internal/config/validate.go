@@ -17,6 +17,7 @@ import (
 func (c *Config) validate() error {
 	return errors.Join(
 		c.checkListen(),
+		c.checkMetricsListen(),
 		c.check("issuer", c.Issuer == "" || issuerFault(c.Issuer) == "", issuerFault(c.Issuer)),
 		c.check("data", c.Data != "" && !strings.ContainsRune(c.Data, 0), "want a directory"),
 		c.checkDatabase(),
@@ -45,6 +46,18 @@ func (c *Config) checkListen() error {
 	return c.mistake("listen", "plain http would be open to others here. Listen on localhost, "+
 		"or set tls_certificate_file and tls_key_file, "+
 		"or set issuer to the https address of your proxy and trusted_proxies to the proxy's own address")
+}
+
+// checkMetricsListen wants an address other than the public one, which metrics have
+// no business on.
+func (c *Config) checkMetricsListen() error {
+	if c.MetricsListen == "" {
+		return nil
+	}
+	_, port, ok := splitListen(c.MetricsListen)
+	return errors.Join(
+		c.check("metrics_listen", ok, "want HOST:PORT, as in localhost:9464, or nothing"),
+		c.check("metrics_listen", port == 0 || c.MetricsListen != c.Listen, "want another address than listen"))
 }
 
 func (c *Config) checkMasterKey() error {
@@ -161,6 +174,9 @@ func (c *Config) Warnings() []string {
 	if c.DatabaseFile == "" && !c.databaseProtected() {
 		warn("database", "who is between this server and PostgreSQL can read and change everything; sslmode=verify-full keeps them out")
 	}
+	if host, _, ok := splitListen(c.MetricsListen); ok && isOpen(host) {
+		warn("metrics_listen", "whoever reaches this address can read the metrics; a private address, or a firewall, keeps others away")
+	}
 	for _, p := range c.TrustedProxies {
 		if p.Bits() == 0 {
 			warn("trusted_proxies", "trusts everybody, so every caller can claim any address")
@@ -192,6 +208,17 @@ func isLoopback(host string) bool {
 	}
 	a, err := netip.ParseAddr(host)
 	return err == nil && a.Unmap().IsLoopback()
+}
+
+// isOpen reports whether an address to listen on is known to be neither this
+// machine's own nor a private one. What a name stands for is not known.
+func isOpen(host string) bool {
+	a, err := netip.ParseAddr(host)
+	if err != nil {
+		return host == ""
+	}
+	a = a.Unmap()
+	return !a.IsLoopback() && !a.IsPrivate() && !a.IsLinkLocalUnicast()
 }
 
 // isScopeToken is the rule of RFC 6749 Section 3.3 for one name, bounded.

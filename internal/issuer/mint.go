@@ -6,6 +6,7 @@ import (
 
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
+	"github.com/hufu-auth/hufu/internal/web"
 )
 
 // GrantToken mints an access token from a grant row, for a scope within the
@@ -30,8 +31,16 @@ func (i *Issuer) ClientToken(c *store.Client, scope oauth.Scope, resource []stri
 	return i.AccessToken(t, i.form(&c.Metadata, lifetime))
 }
 
+// TokenForm is the form of the access tokens that a client gets.
+func TokenForm(m *oauth.ClientMetadata) web.Token {
+	if m.TokenFormat == oauth.TokenFormatOpaque {
+		return web.SealedToken
+	}
+	return web.SignedToken
+}
+
 func (i *Issuer) form(m *oauth.ClientMetadata, lifetime time.Duration) Form {
-	return Form{Opaque: m.TokenFormat == oauth.TokenFormatOpaque, Algorithm: m.AccessTokenAlg, Lifetime: lifetime}
+	return Form{Opaque: TokenForm(m) == web.SealedToken, Algorithm: m.AccessTokenAlg, Lifetime: lifetime}
 }
 
 // audience is the resource that was asked for, else the client's default; nil

@@ -54,7 +54,8 @@ type Attempt struct {
 // Check returns the user whose name and password these are, or ErrWrong; too
 // many tries are refused with 429, a full queue with 503. A name is normalised
 // first, so all its spellings share one account and one bucket.
-func (a *Authenticator) Check(ctx context.Context, try Attempt) (*store.User, error) {
+func (a *Authenticator) Check(ctx context.Context, try Attempt) (user *store.User, err error) {
+	web.EventOf(ctx).SignIn = web.PasswordSignIn
 	key, err := UsernameKey(try.Username)
 	if err != nil {
 		key = "" // a name that nobody can have: checked and counted all the same
@@ -67,23 +68,31 @@ func (a *Authenticator) Check(ctx context.Context, try Attempt) (*store.User, er
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
+	defer func() { leave(isAway(ctx, err)) }()
 	counted, crowded, err := a.count(ctx, key, first)
 	if err != nil {
-		return nil, errors.Join(err, a.forgive(ctx, counted))
+		return nil, a.takeBack(ctx, counted, err)
 	}
 	if crowded != "" {
-		pass, err := a.slowDown(ctx, crowded)
-		if err != nil {
-			return nil, errors.Join(err, a.forgive(ctx, counted))
+		pass, slow := a.slowDown(ctx, crowded)
+		if slow != nil {
+			return nil, a.takeBack(ctx, counted, slow)
 		}
-		defer pass()
+		defer func() { pass(isAway(ctx, err)) }()
 	}
-	user, err := a.judge(ctx, key, try.Password)
-	if !errors.Is(err, ErrWrong) {
-		err = errors.Join(err, a.forgive(ctx, counted)) // right, or never judged
+	if user, err = a.judge(ctx, key, try.Password); !errors.Is(err, ErrWrong) {
+		err = a.takeBack(ctx, counted, err) // right, or never judged
 	}
 	return user, err
+}
+
+// takeBack forgives an attempt that came to err. While the database does not answer it
+// would only make the caller wait as long again.
+func (a *Authenticator) takeBack(ctx context.Context, counted []bucket, err error) error {
+	if isAway(ctx, err) {
+		return err
+	}
+	return errors.Join(err, a.forgive(ctx, counted))
 }
 
 // judge compares the password of a name.
@@ -133,7 +142,7 @@ func firstBucket(ctx context.Context, key, device string) bucket {
 }
 
 // enter waits for a place in a lane.
-func (a *Authenticator) enter(ctx context.Context, name string, width int) (leave func(), err error) {
+func (a *Authenticator) enter(ctx context.Context, name string, width int) (leave func(away bool), err error) {
 	leave, err = a.lanes.enter(ctx, name, width)
 	if errors.Is(err, errLaneFull) {
 		return nil, web.TooManyRequests(delay, err)
@@ -147,7 +156,7 @@ func (a *Authenticator) enter(ctx context.Context, name string, width int) (leav
 // slowDown holds an attempt up whose account or address is under attack, and
 // then judges those of one address or account one at a time: however many an
 // attacker sends, the others keep their share of the slots.
-func (a *Authenticator) slowDown(ctx context.Context, crowded string) (leave func(), err error) {
+func (a *Authenticator) slowDown(ctx context.Context, crowded string) (leave func(away bool), err error) {
 	if err := a.Sleep(ctx, delay); err != nil {
 		return nil, web.Busy(delay, err)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
+	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/web"
 )
 
@@ -34,6 +35,10 @@ const (
 // A Hasher hashes passwords in a bounded number of slots with a bounded queue,
 // so that a flood of sign-ins neither takes all memory nor slows the rest.
 type Hasher struct {
+	// Watch, when set, is called when a password is about to be hashed, and what it
+	// returns when it has been.
+	Watch func() (ended func())
+
 	slots chan struct{}
 	queue chan struct{}
 }
@@ -43,16 +48,26 @@ func NewHasher(slots, queue int) *Hasher {
 	return &Hasher{slots: make(chan struct{}, slots), queue: make(chan struct{}, slots+queue)}
 }
 
+// Load is how many passwords wait for a slot, and how many are being hashed.
+func (h *Hasher) Load() (waiting, running int) {
+	running = len(h.slots)
+	return max(0, len(h.queue)-running), running
+}
+
 // enter takes a slot; it fails at once when the queue is full.
 func (h *Hasher) enter(ctx context.Context) (leave func(), err error) {
 	select {
 	case h.queue <- struct{}{}:
 	default:
-		return nil, web.Busy(2*time.Second, errors.New("the queue of password checks is full"))
+		return nil, web.Busy(2*time.Second, oauth.Because("hash_queue", "the queue of password checks is full"))
 	}
 	select {
 	case h.slots <- struct{}{}:
-		return func() { <-h.slots; <-h.queue }, nil
+		if h.Watch == nil {
+			return func() { <-h.slots; <-h.queue }, nil
+		}
+		ended := h.Watch()
+		return func() { ended(); <-h.slots; <-h.queue }, nil
 	case <-ctx.Done():
 		<-h.queue
 		return nil, web.Busy(2*time.Second, fmt.Errorf("waited for a password check: %w", ctx.Err()))

@@ -25,12 +25,12 @@ import (
 type Discovery struct {
 	Issuer     *issuer.Issuer
 	Store      *store.Store
-	Now        func() time.Time
+	At         Endpoints
 	Forbidden  []string      // grants that no client may use
 	Scopes     []string      // declared ones
 	JWKSMaxAge time.Duration // how long others may keep the key set
 
-	metadata atomic.Pointer[madeMetadata]
+	metadata atomic.Pointer[web.Encoded]
 	keys     atomic.Pointer[madeKeys]
 }
 
@@ -39,13 +39,6 @@ type madeKeys struct {
 	set   *jose.JWKS
 	text  web.Encoded
 	cache []string // Cache-Control
-}
-
-// madeMetadata is a document that may be served for a second. When the database
-// does not answer, the last one is served on: metadata decides nothing.
-type madeMetadata struct {
-	text web.Encoded
-	at   time.Time
 }
 
 var forAMinute = []string{"public, max-age=60"}
@@ -59,24 +52,17 @@ const (
 // Endpoints are the addresses that metadata names, below the issuer.
 type Endpoints struct{ Authorization, Token, Introspection, Revocation string }
 
-// Metadata serves the document of RFC 8414 Section 3.
-func (d *Discovery) Metadata(at Endpoints) web.Handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		text, err := d.current(r.Context(), at)
-		if err != nil {
-			return err
-		}
-		w.Header()["Cache-Control"] = forAMinute
-		return web.JSON(w, http.StatusOK, text)
-	}
+// Metadata serves the document of RFC 8414 Section 3, as Refresh made it: a
+// database that is away holds nobody up who only wants to know where things are.
+func (d *Discovery) Metadata(w http.ResponseWriter, _ *http.Request) error {
+	w.Header()["Cache-Control"] = forAMinute
+	return web.JSON(w, http.StatusOK, *d.metadata.Load())
 }
 
-func (d *Discovery) current(ctx context.Context, at Endpoints) (web.Encoded, error) {
-	last, now := d.metadata.Load(), d.Now()
-	if last != nil && now.Sub(last.at) < time.Second && !now.Before(last.at) {
-		return last.text, nil
-	}
-	document := d.fixed(at)
+// Refresh makes the metadata anew. It is called before the first request, and
+// whenever a client has changed: metadata lists what is in use.
+func (d *Discovery) Refresh(ctx context.Context) error {
+	document := d.fixed()
 	for grant, addTo := range map[string]func(m *oauth.ServerMetadata){
 		oauth.GrantPassword: func(m *oauth.ServerMetadata) {},
 		oauth.GrantImplicit: func(m *oauth.ServerMetadata) {
@@ -84,11 +70,8 @@ func (d *Discovery) current(ctx context.Context, at Endpoints) (web.Encoded, err
 		},
 	} {
 		used, err := d.Store.GrantInUse(ctx, grant)
-		if err != nil && last != nil {
-			return last.text, nil
-		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if used && !slices.Contains(d.Forbidden, grant) {
 			document.GrantTypesSupported = append(document.GrantTypesSupported, grant)
@@ -98,21 +81,21 @@ func (d *Discovery) current(ctx context.Context, at Endpoints) (web.Encoded, err
 	slices.Sort(document.GrantTypesSupported)
 	text, err := web.Encode(document)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	d.metadata.Store(&madeMetadata{text, now})
-	return text, nil
+	d.metadata.Store(&text)
+	return nil
 }
 
 // fixed is what does not depend on the clients that exist.
-func (d *Discovery) fixed(at Endpoints) oauth.ServerMetadata {
+func (d *Discovery) fixed() oauth.ServerMetadata {
 	secret := []string{oauth.AuthMethodBasic, oauth.AuthMethodPost}
 	return oauth.ServerMetadata{
 		Issuer:                                     d.Issuer.URL,
-		AuthorizationEndpoint:                      d.Issuer.URL + at.Authorization,
-		TokenEndpoint:                              d.Issuer.URL + at.Token,
-		IntrospectionEndpoint:                      d.Issuer.URL + at.Introspection,
-		RevocationEndpoint:                         d.Issuer.URL + at.Revocation,
+		AuthorizationEndpoint:                      d.Issuer.URL + d.At.Authorization,
+		TokenEndpoint:                              d.Issuer.URL + d.At.Token,
+		IntrospectionEndpoint:                      d.Issuer.URL + d.At.Introspection,
+		RevocationEndpoint:                         d.Issuer.URL + d.At.Revocation,
 		JWKSURI:                                    d.Issuer.URL + JWKSPath,
 		ScopesSupported:                            d.Scopes,
 		ResponseTypesSupported:                     []string{oauth.ResponseTypeCode},

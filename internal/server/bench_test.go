@@ -20,8 +20,16 @@ import (
 
 // BenchmarkRequests measures what a request costs from the edge inwards: without
 // connection and HTTP parser, which `make bench` measures with it.
-func BenchmarkRequests(b *testing.B) {
+func BenchmarkRequests(b *testing.B) { benchmarkRequests(b, config.Default()) }
+
+// BenchmarkRequestsCounted is BenchmarkRequests with metrics.
+func BenchmarkRequestsCounted(b *testing.B) {
 	c := config.Default()
+	c.MetricsListen = "127.0.0.1:0"
+	benchmarkRequests(b, c)
+}
+
+func benchmarkRequests(b *testing.B, c *config.Config) {
 	c.Data = b.TempDir()
 	c.Database = "sqlite:" + filepath.Join(c.Data, "hufu.db")
 	if err := c.Finish(); err != nil {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -77,13 +78,14 @@ func (s *Server) alone(name string, do func(ctx context.Context) error) func(ctx
 	}
 }
 
-// follow keeps the copies of clients and keys near the database.
+// follow keeps near the database what this server has copies of: clients, keys, and
+// the metadata that tells what clients use.
 func (s *Server) follow(ctx context.Context) error {
 	revision, err := s.Store.Follow(ctx, s.now())
 	if err != nil || revision == s.revision {
 		return err
 	}
-	if err := s.Ring.Refresh(ctx); err != nil {
+	if err := errors.Join(s.Ring.Refresh(ctx), s.discovery.Refresh(ctx)); err != nil {
 		return err
 	}
 	s.revision = revision

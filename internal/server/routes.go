@@ -23,7 +23,9 @@ func (s *Server) routes(o Options) (http.Handler, error) {
 		return nil, err
 	}
 	edge := &web.Edge{Pages: pages, Log: s.log, Now: s.now, TrustedProxies: s.config.TrustedProxies, Secure: s.config.Secure(), Timeout: requestTimeout}
+	s.instruments.on(edge)
 	authorization, signIn, tokens, discovery, logout := s.parts(pages)
+	s.discovery = discovery
 
 	mux := http.NewServeMux()
 	page := func(path, methods string, h web.Handler) { mux.Handle(base+path, edge.Page(web.Only(methods, h))) }
@@ -47,11 +49,10 @@ func (s *Server) routes(o Options) (http.Handler, error) {
 	open(token.RevokePath, "POST", tokens.Revoke)
 	api(token.IntrospectPath, "POST", tokens.Introspect)
 
-	metadata := discovery.Metadata(openid.Endpoints{Authorization: authorize.Path, Token: token.Path, Introspection: token.IntrospectPath, Revocation: token.RevokePath})
-	open(openid.MetadataPath, "GET, HEAD", metadata)
+	open(openid.MetadataPath, "GET, HEAD", discovery.Metadata)
 	if base != "" {
 		// RFC 8414 Section 3.1 puts the well-known part between host and path.
-		mux.Handle(openid.MetadataPath+base, web.CORS("GET, HEAD", edge.API(web.Only("GET, HEAD", metadata))))
+		mux.Handle(openid.MetadataPath+base, web.CORS("GET, HEAD", edge.API(web.Only("GET, HEAD", discovery.Metadata))))
 	}
 	open(openid.JWKSPath, "GET, HEAD", discovery.JWKS)
 

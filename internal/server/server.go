@@ -41,14 +41,21 @@ type Server struct {
 	jobs    context.CancelFunc
 	jobsEnd chan struct{}
 
+	instruments instruments
+	metrics     *metricsServer // nil when metrics are served nowhere
+
 	name     string // of this process among the servers of a database
-	revision int64  // of the database, that the keys were last read at
+	revision int64  // of the database, that keys and metadata were last read at
+
+	discovery *openid.Discovery
 }
 
 // Options are what a server is told beside its configuration.
 type Options struct {
 	Log *slog.Logger
 	Now func() time.Time
+	// Version is that of the program, for what it tells about itself.
+	Version string
 	// Demo allows, and marks, a database with well-known passwords.
 	Demo bool
 	// Extra mounts further pages, such as the playground of --demo.
@@ -58,11 +65,15 @@ type Options struct {
 // OpenParts opens the database and the keys that a configuration names, without
 // serving anything. Commands work this way beside a running server.
 func OpenParts(ctx context.Context, c *config.Config, now func() time.Time) (*Server, error) {
-	db, err := OpenStore(ctx, c)
+	return openParts(ctx, c, now, instruments{})
+}
+
+func openParts(ctx context.Context, c *config.Config, now func() time.Time, i instruments) (*Server, error) {
+	db, err := openStore(ctx, c, i.store())
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Store: db, config: c, now: now}
+	s := &Server{Store: db, config: c, now: now, instruments: i}
 	if err := s.openKeys(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -71,11 +82,16 @@ func OpenParts(ctx context.Context, c *config.Config, now func() time.Time) (*Se
 
 // OpenStore opens the database that a configuration names.
 func OpenStore(ctx context.Context, c *config.Config) (*store.Store, error) {
+	return openStore(ctx, c, store.Options{})
+}
+
+func openStore(ctx context.Context, c *config.Config, o store.Options) (*store.Store, error) {
 	address, err := c.ReadDatabase()
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, address, store.Options{Connections: c.DatabaseConnections})
+	o.Connections = c.DatabaseConnections
+	return store.Open(ctx, address, o)
 }
 
 // MasterKeyPath is where the master key lies when the configuration names none.
@@ -92,6 +108,9 @@ func (s *Server) openKeys(ctx context.Context) error {
 	}
 	s.Clients = &client.Registry{Store: s.Store, HashSecret: s.Ring.HashSecret, CheckSecret: s.Ring.CheckSecret, Now: s.now}
 	s.Hasher = login.NewHasher(s.config.HashSlots(), s.config.PasswordHashQueue)
+	if m := s.instruments.metrics; m != nil {
+		s.Hasher.Watch = m.hash
+	}
 	return nil
 }
 
@@ -118,9 +137,13 @@ func Master(ctx context.Context, db *store.Store, c *config.Config) (*issuer.Mas
 
 // New opens everything and is ready to serve.
 func New(ctx context.Context, c *config.Config, o Options) (*Server, error) {
-	s, err := OpenParts(ctx, c, o.Now)
+	i, err := newInstruments(ctx, c, o)
 	if err != nil {
 		return nil, err
+	}
+	s, err := openParts(ctx, c, o.Now, i)
+	if err != nil {
+		return nil, errors.Join(err, i.close())
 	}
 	s.log = o.Log
 	if err := s.begin(ctx, o); err != nil {
@@ -139,10 +162,14 @@ func (s *Server) begin(ctx context.Context, o Options) (err error) {
 	if s.handler, err = s.routes(o); err != nil {
 		return err
 	}
+	if err := s.serveMetrics(ctx); err != nil {
+		return err
+	}
 	s.name = rand.Text()
 	if err := s.follow(ctx); err != nil {
 		return err
 	}
+	s.Store.OnChange = func() { _ = s.discovery.Refresh(context.Background()) } // when it fails, following makes it good
 	jobs, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.jobs, s.jobsEnd = cancel, make(chan struct{})
 	go s.run(jobs)
@@ -179,7 +206,7 @@ func (s *Server) Close() error {
 		s.jobs()
 		<-s.jobsEnd
 	}
-	err := s.Store.Close()
+	err := errors.Join(s.metrics.close(), s.Store.Close(), s.instruments.close())
 	if s.release != nil {
 		err = errors.Join(err, s.release())
 	}
@@ -208,7 +235,8 @@ func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, 
 		RefreshIdleLifetime: c.RefreshTokenIdleLifetime, RefreshTokenLifetime: c.RefreshTokenLifetime, RefreshGrace: c.RefreshGrace,
 		Forbidden: c.ForbiddenGrants,
 	}
-	discovery := &openid.Discovery{Issuer: iss, Store: s.Store, Now: s.now, Forbidden: c.ForbiddenGrants, Scopes: scopeNames(c.Scopes), JWKSMaxAge: c.JWKSMaxAge}
+	at := openid.Endpoints{Authorization: authorize.Path, Token: token.Path, Introspection: token.IntrospectPath, Revocation: token.RevokePath}
+	discovery := &openid.Discovery{Issuer: iss, Store: s.Store, At: at, Forbidden: c.ForbiddenGrants, Scopes: scopeNames(c.Scopes), JWKSMaxAge: c.JWKSMaxAge}
 	return authorization, signIn, tokens, discovery, &openid.Logout{Sessions: sessions, Browsers: browsers, Pages: pages, Base: base}
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,6 +26,8 @@ type cache struct {
 	revision   int64 // of the database, when it was last compared
 	epoch      int64 // of the server
 	checked    time.Time
+
+	hits, misses atomic.Int64
 }
 
 // get returns a copy, nil when there is none to rely on, and the version to put one
@@ -75,13 +78,20 @@ func (c *cache) drop(ids []string) {
 func (s *Store) KnownClient(ctx context.Context, id string, now time.Time) (*Client, error) {
 	known, version := s.cache.get(id, now)
 	if known != nil {
+		s.cache.hits.Add(1)
 		return known, nil
 	}
+	s.cache.misses.Add(1)
 	c, err := s.Client(ctx, id)
 	if err == nil {
 		s.cache.put(c, version)
 	}
 	return c, err
+}
+
+// ClientLookups is how often KnownClient had a copy, and how often it had to ask.
+func (s *Store) ClientLookups() (hits, misses int64) {
+	return s.cache.hits.Load(), s.cache.misses.Load()
 }
 
 // Follow compares the copies of clients with the database and forgets those that
@@ -131,6 +141,9 @@ func (s *Store) Changes() <-chan struct{} { return s.changes }
 // other servers.
 func (s *Store) changed(ids []string) {
 	s.cache.drop(ids)
+	if s.OnChange != nil {
+		s.OnChange()
+	}
 	s.hurry()
 	s.engine.announce()
 }

@@ -59,3 +59,9 @@ func (s *Store) KnownLate(ctx context.Context, id string, now time.Time) (keep f
 
 // OnlyInTests are the methods that this file and its neighbours add.
 var OnlyInTests = map[string]bool{"Write": true, "WriteOne": true, "Count": true, "Waiting": true, "Cached": true, "KnownLate": true, "Dump": true}
+
+// StatementName is what a watch is told of a statement.
+var StatementName = nameOf
+
+// Places takes the parameters of a statement apart.
+var Places = places

@@ -48,7 +48,7 @@ func (s *Store) migrateLocked(ctx context.Context) error {
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("store: migrate from version %d: %w", s.before, err)
 	}
-	return nil
+	return s.engine.settle(ctx)
 }
 
 // catalogs hold the names of the tables that are there.

@@ -9,9 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
@@ -25,11 +27,11 @@ import (
 const openVariable = "HUFU_TEST_OPEN"
 
 func TestMain(m *testing.M) {
-	path, id, ok := strings.Cut(os.Getenv(openVariable), "|")
+	id, dsn, ok := strings.Cut(os.Getenv(openVariable), "|")
 	if !ok {
 		os.Exit(dbtest.Run(m))
 	}
-	s, err := store.Open(context.Background(), "sqlite:"+path, store.Options{})
+	s, err := store.Open(context.Background(), dsn, store.Options{})
 	if err == nil {
 		err = errors.Join(s.CreateClient(context.Background(), &store.Client{ID: id, CreatedAt: now}, by), s.Close())
 	}
@@ -55,16 +57,21 @@ func wantMigrated(t *testing.T, s *store.Store) {
 
 func TestMigrateFresh(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "hufu.db")
-	wantMigrated(t, openAt(t, path))
-	if copies, _ := filepath.Glob(path + ".schema-*"); len(copies) != 0 {
-		t.Errorf("an empty database was copied aside: %q", copies)
-	}
-	again := openAt(t, path)
-	wantMigrated(t, again)
-	if n := count(t, again, `SELECT COUNT(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'`); n != 1 {
-		t.Error("the integrity check finds something")
-	}
+	eachDatabase(t, func(t *testing.T, dsn string) {
+		wantMigrated(t, openDSN(t, dsn))
+		again := openDSN(t, dsn)
+		wantMigrated(t, again)
+		path, isFile := strings.CutPrefix(dsn, "sqlite:")
+		if !isFile {
+			return
+		}
+		if copies, _ := filepath.Glob(path + ".schema-*"); len(copies) != 0 {
+			t.Errorf("an empty database was copied aside: %q", copies)
+		}
+		if n := count(t, again, `SELECT COUNT(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'`); n != 1 {
+			t.Error("the integrity check finds something")
+		}
+	})
 }
 
 // Several that open one new database at once: one migrates it, and all can use it
@@ -72,59 +79,71 @@ func TestMigrateFresh(t *testing.T) {
 func TestOpenByManyGoroutines(t *testing.T) {
 	t.Parallel()
 	for round := range 4 {
-		path := filepath.Join(t.TempDir(), "hufu.db")
-		var openers sync.WaitGroup
-		stores := make([]*store.Store, 12)
-		for i := range stores {
-			openers.Go(func() {
-				s, err := store.Open(t.Context(), "sqlite:"+path, store.Options{})
-				if err != nil {
-					t.Errorf("round %d, opener %d: %v", round, i, err)
-					return
-				}
-				stores[i] = s
-				if err := s.CreateClient(t.Context(), &store.Client{ID: fmt.Sprint("c", i), CreatedAt: now}, by); err != nil {
-					t.Errorf("round %d, opener %d: %v", round, i, err)
-				}
-			})
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			t.Parallel()
+			eachDatabase(t, func(t *testing.T, dsn string) { openByMany(t, dsn, 12) })
+		})
+	}
+}
+
+// Behind a pooler more may start than it has connections for: those who wait for one
+// that migrates are not in its way.
+func TestOpenByManyBehindPooler(t *testing.T) {
+	t.Parallel()
+	openByMany(t, dbtest.Bouncer(t, dbtest.DSN(t)), 30) // pgbouncer's default is 20
+}
+
+func openByMany(t *testing.T, dsn string, many int) {
+	t.Helper()
+	stores := make([]*store.Store, many)
+	for i, err := range atOnce(many, func(n int) (err error) {
+		if stores[n], err = store.Open(t.Context(), dsn, store.Options{}); err != nil {
+			return err
 		}
-		openers.Wait()
-		s := openAt(t, path)
-		wantMigrated(t, s)
-		if clients, err := s.Clients(t.Context(), "", 100); err != nil || len(clients) != len(stores) {
-			t.Errorf("round %d: %d clients, %v", round, len(clients), err)
+		return stores[n].CreateClient(t.Context(), &store.Client{ID: fmt.Sprint("c", n), CreatedAt: now}, by)
+	}) {
+		if err != nil {
+			t.Errorf("opener %d: %v", i, err)
 		}
-		for _, s := range stores {
-			if s != nil {
-				must(t, s.Close())
-			}
+	}
+	s := openDSN(t, dsn)
+	wantMigrated(t, s)
+	if clients, err := s.Clients(t.Context(), "", 100); err != nil || len(clients) != many {
+		t.Errorf("%d clients, %v", len(clients), err)
+	}
+	for _, s := range stores {
+		if s != nil {
+			must(t, s.Close())
 		}
 	}
 }
 
-// The same with processes, which share no lock but the kernel's.
+// The same with processes, which share no lock but the kernel's or the database's.
 func TestOpenByManyProcesses(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "hufu.db")
-	self, err := os.Executable()
-	must(t, err)
-	const processes = 6
-	var openers sync.WaitGroup
-	for i := range processes {
-		openers.Go(func() {
+	eachDatabase(t, func(t *testing.T, dsn string) {
+		self, err := os.Executable()
+		must(t, err)
+		const processes = 6
+		for i, err := range atOnce(processes, func(n int) error {
 			command := exec.CommandContext(t.Context(), self)
-			command.Env = append(os.Environ(), fmt.Sprintf("%s=%s|p%d", openVariable, path, i))
-			if output, err := command.CombinedOutput(); err != nil {
-				t.Errorf("process %d: %v: %s", i, err, output)
+			command.Env = append(os.Environ(), fmt.Sprintf("%s=p%d|%s", openVariable, n, dsn))
+			output, err := command.CombinedOutput()
+			if err != nil {
+				return fmt.Errorf("%w: %s", err, output)
 			}
-		})
-	}
-	openers.Wait()
-	s := openAt(t, path)
-	wantMigrated(t, s)
-	if clients, err := s.Clients(t.Context(), "", 100); err != nil || len(clients) != processes {
-		t.Errorf("%d clients, %v", len(clients), err)
-	}
+			return nil
+		}) {
+			if err != nil {
+				t.Errorf("process %d: %v", i, err)
+			}
+		}
+		s := openDSN(t, dsn)
+		wantMigrated(t, s)
+		if clients, err := s.Clients(t.Context(), "", 100); err != nil || len(clients) != processes {
+			t.Errorf("%d clients, %v", len(clients), err)
+		}
+	})
 }
 
 // Commands come and go beside one another, and each that opens the database while
@@ -165,34 +184,90 @@ func raw(t testing.TB, dsn string) *sql.DB {
 	return db
 }
 
-// From every older schema the way leads to this release's, a copy of what was
-// there is kept aside, readable by its owner alone, and nothing is lost.
+// ofSchema is what a database has from a schema on, written as its release would have.
+var ofSchema = map[int64]string{
+	1: `UPDATE server SET epoch = 42, key_check = 'check'`,
+	2: `INSERT INTO client (id, metadata, grant_types, epoch, created_at, updated_at) VALUES ('app', '{"client_name":"虎"}', ' authorization_code ', 3, 1800000000, 1800000000)`,
+	3: `INSERT INTO end_user (id, username, username_key, epoch, created_at, updated_at) VALUES ('subject', 'Alice', 'alice', 4, 1800000000, 1800000000)`,
+	4: `INSERT INTO oauth_grant (id, grant_type, client_id, user_id, scope, client_epoch, user_epoch, server_epoch, redeemed_at, generation, rotated_at, created_at, expires_at, keep_until)
+		VALUES ('grant', 'authorization_code', 'app', 'subject', 'read', 3, 4, 42, 1800000000, 5, 1800000000, 1800000000, 1800086400, 1800086400)`,
+}
+
+// makeOlder makes a database of an older schema, with something in it.
+func makeOlder(t *testing.T, dsn string, version int64) {
+	t.Helper()
+	db, dialect := raw(t, dsn), database.DialectSQLite3
+	if store.IsPostgres(dsn) {
+		dialect = database.DialectPostgres
+	}
+	provider, err := goose.NewProvider(dialect, db, os.DirFS("migrations"), goose.WithDisableGlobalRegistry(true))
+	must(t, err)
+	_, err = provider.UpTo(t.Context(), version)
+	must(t, err)
+	for v := int64(1); v <= version; v++ {
+		execute(t, db, ofSchema[v])
+	}
+	must(t, db.Close())
+}
+
+// From every older schema the way leads to this release's, and nothing is lost
+// (RE-02).
 func TestMigrateFromOlder(t *testing.T) {
+	t.Parallel()
+	if _, missing := ofSchema[store.SchemaVersion()-1]; !missing {
+		t.Fatalf("ofSchema says nothing about schema %d", store.SchemaVersion()-1)
+	}
+	for version := int64(1); version < store.SchemaVersion(); version++ {
+		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			t.Parallel()
+			eachDatabase(t, func(t *testing.T, dsn string) {
+				makeOlder(t, dsn, version)
+				s := openDSN(t, dsn)
+				wantMigrated(t, s)
+				if s.SchemaBefore() != version {
+					t.Errorf("it says that the schema was %d", s.SchemaBefore())
+				}
+				server, err := s.Server(t.Context())
+				must(t, err)
+				if server.Epoch != 42 || server.KeyCheck != "check" {
+					t.Errorf("server %+v", server)
+				}
+				if version >= 2 {
+					c := client2(t, s, "app")
+					if c.Metadata.ClientName != "虎" || c.Epoch != 3 || c.CreatedAt != now {
+						t.Errorf("client %+v", c)
+					}
+					c.Metadata.ClientName = "changed"
+					must(t, s.UpdateClient(t.Context(), c, now, by))
+				}
+				if version >= 3 {
+					if u, err := s.UserByName(t.Context(), "alice"); err != nil || u.ID != "subject" || u.Epoch != 4 {
+						t.Errorf("user %+v, %v", u, err)
+					}
+				}
+				if version >= 4 {
+					g, err := s.NextGeneration(t.Context(), store.Refresh{GrantID: "grant", ClientID: "app", Generation: 5, Rotate: true, Idle: time.Hour, Now: now.Add(time.Minute)})
+					if err != nil || g.Generation != 6 || g.Scope != "read" {
+						t.Errorf("refresh %+v, %v", g, err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// Before a SQLite file is migrated a copy of what was there is kept aside, readable by
+// its owner alone.
+func TestMigrateCopiesAside(t *testing.T) {
 	t.Parallel()
 	for version := int64(1); version < store.SchemaVersion(); version++ {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "hufu.db")
-			db := raw(t, path)
-			provider, err := goose.NewProvider(database.DialectSQLite3, db, os.DirFS("migrations"), goose.WithDisableGlobalRegistry(true))
-			must(t, err)
-			if _, err := provider.UpTo(t.Context(), version); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := db.ExecContext(t.Context(), `UPDATE server SET epoch = 42`); err != nil {
-				t.Fatal(err)
-			}
-			must(t, db.Close())
+			makeOlder(t, path, version)
 			aside := fmt.Sprintf("%s.schema-%d", path, version)
 			must(t, os.WriteFile(aside, []byte("of an attempt that was cut off"), 0o600))
-
-			s := openAt(t, path)
-			wantMigrated(t, s)
-			server, err := s.Server(t.Context())
-			must(t, err)
-			if server.Epoch != 42 {
-				t.Errorf("epoch %d after the migration, want 42", server.Epoch)
-			}
+			openAt(t, path)
 			info, err := os.Stat(aside)
 			must(t, err)
 			if info.Mode() != fs.FileMode(0o600) {
@@ -222,34 +297,77 @@ func TestMigrateFromNewer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			path := filepath.Join(t.TempDir(), "hufu.db")
-			client(t, openAt(t, path), "app")
-			db := raw(t, path)
-			newer := store.SchemaVersion() + 7
-			for _, text := range []string{
-				fmt.Sprintf(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (%d, 1)`, newer),
-				fmt.Sprintf(`UPDATE server SET oldest_schema = %d`, tt.oldest),
-				`CREATE TABLE of_tomorrow (id TEXT)`,
-			} {
-				if _, err := db.ExecContext(t.Context(), text); err != nil {
-					t.Fatal(err)
+			eachDatabase(t, func(t *testing.T, dsn string) {
+				client(t, openDSN(t, dsn), "app")
+				db := raw(t, dsn)
+				newer := store.SchemaVersion() + 7
+				execute(t, db, fmt.Sprintf(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (%d, TRUE)`, newer))
+				execute(t, db, fmt.Sprintf(`UPDATE server SET oldest_schema = %d`, tt.oldest))
+				execute(t, db, `CREATE TABLE of_tomorrow (id TEXT)`)
+				s, err := store.Open(t.Context(), dsn, store.Options{})
+				if tt.accepted {
+					must(t, err)
+					if _, err := s.Client(t.Context(), "app"); err != nil {
+						t.Error(err)
+					}
+					must(t, s.Close())
+				} else if err == nil || !strings.Contains(err.Error(), "start a newer hufu") {
+					t.Errorf("got %v", err)
 				}
-			}
-			s, err := store.Open(t.Context(), "sqlite:"+path, store.Options{})
-			if tt.accepted {
-				must(t, err)
-				if _, err := s.Client(t.Context(), "app"); err != nil {
-					t.Error(err)
+				var version int64
+				must(t, db.QueryRowContext(t.Context(), `SELECT MAX(version_id) FROM goose_db_version`).Scan(&version))
+				if version != newer {
+					t.Errorf("schema %d afterwards, want %d untouched", version, newer)
 				}
-				must(t, s.Close())
-			} else if err == nil || !strings.Contains(err.Error(), "start a newer hufu") {
-				t.Errorf("got %v", err)
-			}
-			var version int64
-			must(t, db.QueryRowContext(t.Context(), `SELECT MAX(version_id) FROM goose_db_version`).Scan(&version))
-			if version != newer {
-				t.Errorf("schema %d afterwards, want %d untouched", version, newer)
-			}
+			})
 		})
+	}
+}
+
+// breakable are the beginnings of all statements of all migrations, and of those that
+// stand around them.
+func breakable(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("migrations/*.sql")
+	must(t, err)
+	begin := regexp.MustCompile(`(?m)^(CREATE [A-Z ]+\w+|INSERT INTO \w+|ALTER TABLE \w+ ADD COLUMN \w+|UPDATE \w+ SET \w+ = \d+)`)
+	statements := []string{"BEGIN", "COMMIT", "CREATE TABLE goose_db_version", "INSERT INTO goose_db_version"}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		must(t, err)
+		found := begin.FindAllString(string(text), -1)
+		if ends := strings.Count(string(text), ";\n"); len(found) != ends {
+			t.Fatalf("%s: %d statements, of which %d were found: %q", file, ends, len(found), found)
+		}
+		statements = append(statements, found...)
+	}
+	return statements
+}
+
+// A migration that is cut off at any statement, before the server has heard it or
+// after, is finished by whoever opens the database next (OP-01).
+func TestMigrateCutOff(t *testing.T) {
+	t.Parallel()
+	for side, lose := range lostAnywhere {
+		for _, statement := range breakable(t) {
+			t.Run(side+", "+statement, func(t *testing.T) {
+				t.Parallel()
+				dsn := dbtest.DSN(t)
+				proxy := dbtest.NewProxy(t, dsn)
+				lost := lose(proxy, statement)
+				if s, err := store.Open(t.Context(), proxy.DSN(dsn), store.Options{}); err == nil {
+					t.Error("opened as if nothing had happened")
+					must(t, s.Close())
+				}
+				<-lost
+				s := openDSN(t, dsn)
+				wantMigrated(t, s)
+				for _, call := range everyCall(newParty(t, func(testing.TB) *store.Store { return s })) {
+					if err := call.do(t.Context()); err != nil {
+						t.Errorf("%s: %v", call.method, err)
+					}
+				}
+			})
+		}
 	}
 }

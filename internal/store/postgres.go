@@ -42,7 +42,7 @@ func openCluster(dsn string, o Options) (engine, error) {
 		return nil, fmt.Errorf("store: database: %w", err) // pgx hides the password
 	}
 	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = 2 * time.Second
+		config.ConnectTimeout = 2 * time.Second / time.Duration(hosts(config)) // one that hangs leaves time for the next
 	}
 	if _, named := config.RuntimeParams["application_name"]; !named {
 		config.RuntimeParams["application_name"] = "hufu"
@@ -52,6 +52,15 @@ func openCluster(dsn string, o Options) (engine, error) {
 		connections = max(8, 4*runtime.GOMAXPROCS(0))
 	}
 	return &cluster{config: config, pool: stdlib.OpenDB(*config), most: connections, watch: o.Watch}, nil
+}
+
+// hosts counts the servers that an address names.
+func hosts(config *pgx.ConnConfig) int {
+	named := map[string]bool{fmt.Sprint(config.Host, ":", config.Port): true}
+	for _, f := range config.Fallbacks { // also those that differ in TLS only
+		named[fmt.Sprint(f.Host, ":", f.Port)] = true
+	}
+	return len(named)
 }
 
 // Connections are the connections to PostgreSQL; ok is false on SQLite.
@@ -73,7 +82,7 @@ func (c *cluster) begin(ctx context.Context, heard func()) (*queries, error) {
 	if c.isDirect() {
 		c.beside.Go(func() { c.listen(ctx, heard) })
 	}
-	return &queries{c.watch.over(reader{c.pool, c.most})}, nil
+	return &queries{c.watch.over(reader{c})}, nil
 }
 
 func (c *cluster) close() error {
@@ -82,6 +91,22 @@ func (c *cluster) close() error {
 	}
 	c.beside.Wait()
 	return c.pool.Close()
+}
+
+// settle leaves room in the pages of grants: a refresh that finds some in its own
+// page touches no index. A database that only speaks like PostgreSQL may not know of
+// pages, and needs none of it.
+func (c *cluster) settle(ctx context.Context) error {
+	_, err := c.pool.ExecContext(ctx, `ALTER TABLE oauth_grant SET (fillfactor = 90)`)
+	if err != nil && !isRefused(err) && !isUnsupported(err) {
+		return fmt.Errorf("store: settle schema: %w", err)
+	}
+	return nil
+}
+
+func isUnsupported(err error) bool {
+	answer, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && strings.HasPrefix(answer.Code, "0A")
 }
 
 // lock does nothing: any number of servers work on one cluster.
@@ -93,16 +118,29 @@ func (c *cluster) lock() (release func() error, err error) {
 const schemaLock = 0x68756675 // "hufu"
 
 // lockSchema holds a lock in a transaction of its own, on a connection of its own:
-// it goes with the process, and behind a pooler it stays with the transaction.
+// it goes with the process, and behind a pooler it stays with the transaction. Who
+// has to wait lets the connection go meanwhile, since a pooler has only so many and
+// the one that migrates takes two.
 func (c *cluster) lockSchema(ctx context.Context) (release func() error, err error) {
-	tx, err := c.pool.BeginTx(ctx, nil)
-	if err != nil {
-		return nil, fmt.Errorf("store: lock schema: %w", err)
+	for try := 1; ; try++ {
+		tx, err := c.pool.BeginTx(ctx, nil)
+		if err != nil {
+			return nil, fmt.Errorf("store: lock schema: %w", err)
+		}
+		var held bool
+		if err := tx.QueryRowContext(ctx, `SELECT pg_try_advisory_xact_lock($1)`, schemaLock).Scan(&held); err != nil {
+			return nil, errors.Join(fmt.Errorf("store: lock schema: %w", err), tx.Rollback())
+		}
+		if held {
+			return tx.Commit, nil
+		}
+		if err := tx.Rollback(); err != nil {
+			return nil, fmt.Errorf("store: lock schema: %w", err)
+		}
+		if !pause(ctx, try) {
+			return nil, fmt.Errorf("store: lock schema: %w", ctx.Err())
+		}
 	}
-	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, schemaLock); err != nil {
-		return nil, errors.Join(fmt.Errorf("store: lock schema: %w", err), tx.Rollback())
-	}
-	return tx.Commit, nil
 }
 
 // copyAside does nothing: a copy of a cluster is its operator's.
@@ -151,8 +189,19 @@ func (c *cluster) write(ctx context.Context, k kind, unit func(tx *Tx) error) er
 		case (undone || k != whole) && isLost(err) && lost < c.most && ctx.Err() == nil:
 			lost++
 		default:
+			c.suspect(ctx)
 			return err
 		}
+	}
+}
+
+// suspect closes the connections that nobody uses when a call has lost its patience:
+// they lead to the same server, and each would cost another call its own. When the
+// machine of a database dies, nothing else tells.
+func (c *cluster) suspect(ctx context.Context) {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		c.pool.SetMaxIdleConns(0)
+		c.pool.SetMaxIdleConns(c.most)
 	}
 }
 
@@ -246,10 +295,7 @@ func (d direct) exec(_ context.Context, text string, args []any) (sql.Result, er
 
 // reader runs what only reads. A connection that was lost says nothing about the
 // database, so another one is asked.
-type reader struct {
-	pool *sql.DB
-	most int // connections that may be lost
-}
+type reader struct{ *cluster }
 
 func (r reader) query(ctx context.Context, text string, args []any) (answer, error) {
 	if err := ctx.Err(); err != nil {
@@ -266,6 +312,7 @@ func (r reader) query(ctx context.Context, text string, args []any) (answer, err
 		case isSerialization(err) && try < maxTries && pause(ctx, try):
 			try++
 		default:
+			r.suspect(ctx)
 			cancel()
 			return nil, err
 		}

@@ -107,6 +107,8 @@ func (f *file) copyAside(ctx context.Context, version int64) error {
 	return os.Chmod(target, 0o600)
 }
 
+func (f *file) settle(context.Context) error { return nil }
+
 // lock is the kernel's, on a file of its own: closing a descriptor of the database
 // itself would drop SQLite's locks. A server does not wait for a command that holds
 // the file longer than its callers would.

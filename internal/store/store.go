@@ -44,6 +44,10 @@ func (unavailable) Unavailable() bool { return true }
 
 // A Store is one open database. It is safe for concurrent use.
 type Store struct {
+	// OnChange, when set, is called after a change of this process to a client, a key
+	// or the epoch of the server. It is set before the store is used by others.
+	OnChange func()
+
 	*queries // on what reads
 	engine   engine
 	unknown  unknown
@@ -68,6 +72,9 @@ type engine interface {
 	// copyAside keeps the database as it was before a migration, where that is a
 	// thing of one statement.
 	copyAside(ctx context.Context, version int64) error
+	// settle prepares what migrations have made for the way it is used, where an engine
+	// needs to be told.
+	settle(ctx context.Context) error
 	// lock keeps other servers away, where there can be only one.
 	lock() (release func() error, err error)
 	// announce tells other servers that something has changed that they keep copies

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,13 +44,18 @@ func openDSN(t testing.TB, dsn string) *store.Store {
 // An opener opens a new database of one engine until the test ends.
 type opener func(t testing.TB) *store.Store
 
-// eachEngine runs a test on both engines.
+// eachEngine runs a test on both engines, and behind a pooler that hands connections
+// out by the transaction.
 func eachEngine(t *testing.T, test func(t *testing.T, open opener)) {
 	t.Helper()
-	for name, open := range map[string]opener{"SQLite": open, "PostgreSQL": openPostgres} {
+	for name, engine := range map[string]func(t testing.TB) opener{
+		"SQLite":     func(testing.TB) opener { return open },
+		"PostgreSQL": func(testing.TB) opener { return openPostgres },
+		"pgbouncer":  openPooled,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, open)
+			test(t, engine(t))
 		})
 	}
 }
@@ -75,6 +81,21 @@ func fileDSN(t testing.TB) string {
 func openPostgres(t testing.TB) *store.Store {
 	t.Helper()
 	return openDSN(t, dbtest.DSN(t))
+}
+
+// openPooled starts a pgbouncer, through which databases are opened.
+func openPooled(t testing.TB) opener {
+	t.Helper()
+	pooler, err := url.Parse(dbtest.Bouncer(t, dbtest.DSN(t)))
+	must(t, err)
+	return func(t testing.TB) *store.Store {
+		t.Helper()
+		direct, err := url.Parse(dbtest.DSN(t))
+		must(t, err)
+		through := *pooler
+		through.Path = direct.Path
+		return openDSN(t, through.String())
+	}
 }
 
 // now is the time at which everything happens in these tests.

@@ -61,21 +61,36 @@ func nameOf(text string) string {
 	if known, ok := names.Load(text); ok {
 		return known.(string)
 	}
-	words := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return !isWord(r) })
+	words := strings.Fields(outermost(strings.ToLower(text)))
 	if len(words) == 0 {
 		return ""
 	}
 	name := words[0]
 	before := map[string]string{"select": "from", "delete": "from", "insert": "into", "update": "update"}[name]
 	for i, w := range words {
-		if w != before || i+1 == len(words) {
-			continue
+		if w == before && i+1 < len(words) {
+			name += " " + words[i+1]
+			break
 		}
-		name += " " + words[i+1]
-		break
 	}
 	names.Store(text, name)
 	return name
 }
 
-func isWord(r rune) bool { return r == '_' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9' }
+// outermost is a text without what stands in parentheses.
+func outermost(text string) string {
+	depth := 0
+	return strings.Map(func(r rune) rune {
+		switch r {
+		case '(':
+			depth++
+		case ')':
+			depth--
+			return ' '
+		}
+		if depth > 0 {
+			return ' '
+		}
+		return r
+	}, text)
+}

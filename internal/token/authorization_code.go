@@ -52,7 +52,7 @@ func (e *Endpoint) checkCode(ctx context.Context, c *client.Authenticated, g *st
 	uri, verifier := form.Get("redirect_uri"), form.Get("code_verifier")
 	switch {
 	case g.ClientID != c.ID:
-		return invalidGrant(badCode, errors.New("the code was issued to client "+g.ClientID))
+		return invalidGrant(badCode, oauth.Because("other_client", "the code was issued to client "+g.ClientID))
 	case uri == "" && g.RedirectURISent:
 		return oauth.Errorf(oauth.InvalidRequest, "redirect_uri is missing; the authorization request carried it")
 	case uri != "" && uri != g.RedirectURI:

@@ -26,7 +26,7 @@ func (e *Endpoint) Introspect(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if c.Metadata.IsPublic() {
-		return oauth.Refuse(oauth.InvalidClient, "client authentication failed", errors.New("a public client cannot introspect"))
+		return oauth.Refuse(oauth.InvalidClient, "client authentication failed", oauth.Because("public_client", "a public client cannot introspect"))
 	}
 	text, err := form.Require("token")
 	if err != nil {

@@ -43,7 +43,7 @@ func (e *Endpoint) Revoke(w http.ResponseWriter, r *http.Request) error {
 
 // notYours is for a token that is genuine and another client's.
 func notYours(owner string) error {
-	return oauth.Refuse(oauth.UnauthorizedClient, "the token was not issued to this client", errors.New("it was issued to client "+owner))
+	return oauth.Refuse(oauth.UnauthorizedClient, "the token was not issued to this client", oauth.Because("other_client", "it was issued to client "+owner))
 }
 
 func (e *Endpoint) revokeRefresh(ctx context.Context, c *client.Authenticated, text string) error {

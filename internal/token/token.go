@@ -130,6 +130,7 @@ func (e *Endpoint) answer(ctx context.Context, c *client.Authenticated, g *store
 	if e.refreshes(c, g.Scope) {
 		response.RefreshToken, err = e.Issuer.RefreshToken(issuer.RefreshToken{GrantID: g.ID, Generation: g.Generation})
 	}
+	web.EventOf(ctx).Token = issuer.TokenForm(&c.Metadata)
 	return response, err
 }
 

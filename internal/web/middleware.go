@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"log/slog"
@@ -38,6 +39,11 @@ type Edge struct {
 	TrustedProxies []netip.Prefix // only their X-Forwarded-For is believed
 	Secure         bool           // the issuer is https: send HSTS
 	Timeout        time.Duration  // after which a request's context ends; 0 means never
+
+	// Begin, when set, sees every request first, and returns the context to serve it in.
+	Begin func(ctx context.Context, e *Event, r *http.Request) context.Context
+	// Observe, when set, is told what came of every request.
+	Observe func(o Outcome)
 }
 
 // Wrap puts the edge around everything that is served: request id, address,
@@ -71,7 +77,16 @@ func (e *Edge) enter(w http.ResponseWriter, r *http.Request) *passage {
 	id := rand.Text()[:20]
 	p := &passage{event: Event{RequestID: id, Address: e.address(r), status: http.StatusOK}, id: [1]string{id}}
 	p.recorder = recorder{ResponseWriter: w, event: &p.event, head: r.Method == http.MethodHead}
-	p.context = requestContext{parent: r.Context(), event: &p.event, timeout: e.Timeout, began: e.Now(), now: e.Now}
+	if sent := r.Header["Traceparent"]; len(sent) == 1 {
+		if t, ok := ParseTraceparent(sent[0]); ok {
+			p.event.Trace = &t
+		}
+	}
+	parent := r.Context()
+	if e.Begin != nil {
+		parent = e.Begin(parent, &p.event, r)
+	}
+	p.context = requestContext{parent: parent, event: &p.event, timeout: e.Timeout, began: e.Now(), now: e.Now}
 	p.request = r.WithContext(&p.context)
 	if r.Body != http.NoBody {
 		p.request.Body = http.MaxBytesReader(w, r.Body, MaxBody) // the bare writer: it closes the connection
@@ -98,7 +113,11 @@ func (e *Edge) leave(p *passage) {
 			writeError(&p.recorder, classify(p.event.Failure))
 		}
 	}
-	p.event.log(e.Log, p.request, p.context.began, e.Now())
+	ended := e.Now()
+	p.event.log(e.Log, p.request, p.context.began, ended)
+	if e.Observe != nil {
+		e.Observe(p.event.outcome(p.request, ended.Sub(p.context.began)))
+	}
 }
 
 // address tells who calls. Behind trusted proxies it is the right-most address
