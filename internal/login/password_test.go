@@ -16,6 +16,50 @@ import (
 	"github.com/hufu-auth/hufu/internal/web"
 )
 
+// A hasher tells how many are in its slots and how many wait, and when each of them
+// had its turn.
+func TestHasherLoad(t *testing.T) {
+	t.Parallel()
+	h := login.NewHasher(1, 2)
+	begun, turn, ended := make(chan struct{}), make(chan struct{}), make(chan struct{}, 3)
+	h.Watch = func() func() {
+		begun <- struct{}{}
+		<-turn
+		return func() { ended <- struct{}{} }
+	}
+	want := func(waiting, running int) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+			w, r := h.Load()
+			if w == waiting && r == running {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("waiting %d, running %d, want %d and %d", w, r, waiting, running)
+			}
+		}
+	}
+	want(0, 0)
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() {
+			if _, err := h.Hash(t.Context(), "correct horse battery"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for waiting := 2; waiting >= 0; waiting-- {
+		<-begun
+		want(waiting, 1)
+		turn <- struct{}{}
+	}
+	all.Wait()
+	want(0, 0)
+	if len(ended) != 3 {
+		t.Errorf("%d of 3 were seen to end", len(ended))
+	}
+}
+
 // A password matches its own hash and no other text does; salts differ, and
 // nothing is cut off (PW-01, PW-02).
 func TestHasher(t *testing.T) {

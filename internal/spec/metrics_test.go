@@ -5,6 +5,8 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -12,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/hufu-auth/hufu/internal/config"
@@ -106,7 +109,7 @@ func TestMetrics_TokensAndRequests(t *testing.T) {
 			wantMoved(t, s, map[string]float64{issued("implicit"): 1, issued("authorization_code"): 0, served("/consent", "POST", "303"): 1}, func() {
 				app.Browser.Walk(t, authorizationURL(app, at.Implicit, "response_type", "token", "prompt", "consent"), "alice")
 			})
-			wantMoved(t, s, map[string]float64{issued("client_credentials"): 0, issued(""): 0, served(at.ClientCredentials, "POST", "401"): 1}, func() {
+			wantMoved(t, s, map[string]float64{issued("client_credentials"): 0, served(at.ClientCredentials, "POST", "401"): 1}, func() {
 				s.Post(t, at.ClientCredentials, url.Values{"grant_type": {"client_credentials"}, "client_id": {app.ClientID}})
 			})
 		})
@@ -114,6 +117,9 @@ func TestMetrics_TokensAndRequests(t *testing.T) {
 	wantMoved(t, s, map[string]float64{`hufu_http_request_duration_seconds_count{method="HEAD",route="/jwks",status="200"}`: 1}, func() {
 		s.Do(t, s.Request(t, http.MethodHead, "/jwks", ""))
 	})
+	if text := exposition(t, s); strings.Contains(text, `format=""`) || strings.Contains(text, `grant=""`) {
+		t.Error("a request without a token was counted as one with")
+	}
 }
 
 // A refusal is counted by its code and by the check that refused, in words that tell
@@ -362,6 +368,34 @@ func TestMetrics_Lint(t *testing.T) {
 	}
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+// docs/operations.md lists the metrics there are, and no others.
+func TestMetrics_Documented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := func(pattern, text string) []string {
+		var all []string
+		for _, found := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+			all = append(all, found[1])
+		}
+		slices.Sort(all)
+		return slices.Compact(all)
+	}
+	s := oauthtest.Start(t, withMetrics, func(c *config.Config) { c.Database = dbtest.DSN(t) })
+	wander(t, s, 0)
+	served := names(`(?m)^# TYPE (hufu_\w+) `, exposition(t, s))
+	if !slices.Contains(served, "hufu_database_errors_total") { // there was none
+		served = append(served, "hufu_database_errors_total")
+		slices.Sort(served)
+	}
+	listed := names("`(hufu_\\w+)`", string(page))
+	if diff := cmp.Diff(served, listed); diff != "" {
+		t.Errorf("metrics (-served +listed):\n%s", diff)
 	}
 }
 

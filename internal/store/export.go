@@ -76,6 +76,11 @@ func (s *Store) snapshot(ctx context.Context) (reads *queries, end func() error,
 	if err != nil {
 		return nil, nil, err
 	}
+	if _, isFile := s.engine.(*file); !isFile {
+		if _, err := tx.ExecContext(ctx, takeTime); err != nil {
+			return nil, nil, errors.Join(err, tx.Rollback())
+		}
+	}
 	return &queries{direct{tx, ctx}}, tx.Rollback, nil
 }
 

@@ -180,8 +180,8 @@ func (s *Store) RedeemCode(ctx context.Context, id, clientID, requestID string, 
 		n, err := tx.exec(ctx, `
 			UPDATE oauth_grant SET redeemed_at = $3, redeemed_by = $4, rotated_at = $3, expires_at = $5,
 				keep_until = CASE WHEN keep_until > $5 THEN keep_until ELSE $5 END
-			WHERE id = $1 AND client_id = $2 AND (redeemed_at IS NULL OR redeemed_by = $4) AND revoked_at IS NULL
-			  AND code_expires_at > $3 AND wrong_verifiers < $6 AND `+inForce,
+			WHERE id = $1 AND client_id = $2 AND (redeemed_by = $4 OR redeemed_at IS NULL AND redeemed_by <> '-' || $4)
+			  AND revoked_at IS NULL AND code_expires_at > $3 AND wrong_verifiers < $6 AND `+inForce,
 			id, clientID, now.Unix(), requestID, expiresAt.Unix(), maxWrongVerifiers)
 		if err == nil && n == 0 {
 			return tx.whyNotRedeemed(ctx, id, clientID, now)

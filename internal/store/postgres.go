@@ -11,6 +11,7 @@ import (
 	"net"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -51,8 +52,23 @@ func openCluster(dsn string, o Options) (engine, error) {
 	if connections == 0 {
 		connections = max(8, 4*runtime.GOMAXPROCS(0))
 	}
-	return &cluster{config: config, pool: stdlib.OpenDB(*config), most: connections, watch: o.Watch}, nil
+	c := &cluster{config: config, most: connections, watch: o.Watch}
+	if _, named := config.RuntimeParams[idleTimeout]; !named && c.isDirect() { // a pooler would refuse it
+		config.RuntimeParams[idleTimeout] = strconv.FormatInt(abandoned.Milliseconds(), 10)
+	}
+	c.pool = stdlib.OpenDB(*config)
+	return c, nil
 }
+
+// abandoned is how long a transaction may stand between two of its statements before
+// PostgreSQL ends it. No call of ours waits as long, so it is that of a server whose
+// machine has died without a word, and whoever needs what it has locked would wait
+// for hours.
+const (
+	abandoned   = 2 * patience
+	idleTimeout = "idle_in_transaction_session_timeout"
+	takeTime    = "SET LOCAL " + idleTimeout + " = 0" // for those that do wait between their statements
+)
 
 // hosts counts the servers that an address names.
 func hosts(config *pgx.ConnConfig) int {
@@ -127,8 +143,11 @@ func (c *cluster) lockSchema(ctx context.Context) (release func() error, err err
 		if err != nil {
 			return nil, fmt.Errorf("store: lock schema: %w", err)
 		}
-		var held bool
-		if err := tx.QueryRowContext(ctx, `SELECT pg_try_advisory_xact_lock($1)`, schemaLock).Scan(&held); err != nil {
+		held := false
+		if _, err = tx.ExecContext(ctx, takeTime); err == nil {
+			err = tx.QueryRowContext(ctx, `SELECT pg_try_advisory_xact_lock($1)`, schemaLock).Scan(&held)
+		}
+		if err != nil {
 			return nil, errors.Join(fmt.Errorf("store: lock schema: %w", err), tx.Rollback())
 		}
 		if held {
@@ -214,7 +233,13 @@ func (c *cluster) once(ctx context.Context, k kind, unit func(tx *Tx) error) (un
 	if err != nil {
 		return true, err
 	}
-	if err := guard(unit, c.newTx(tx, ctx)); err != nil {
+	if ctx.Value(unhurriedKey{}) != nil {
+		_, err = tx.ExecContext(ctx, takeTime)
+	}
+	if err == nil {
+		err = guard(unit, c.newTx(tx, ctx))
+	}
+	if err != nil {
 		_ = tx.Rollback() // a connection that cannot is closed, which undoes as well
 		return true, err
 	}

@@ -19,8 +19,9 @@ type unknown struct {
 type redemption struct{ grantID, requestID string }
 
 // A schedule says when a redemption is taken back next, and when it is forgotten:
-// a statement that hangs in a connection may still come into force after it was
-// taken back, for as long as its code lives.
+// where several requests brought one code, the mark of the last one is in the row,
+// and a statement of another that hangs in a connection may still come into force,
+// for as long as its code lives.
 type schedule struct{ next, end time.Time }
 
 const (
@@ -66,15 +67,17 @@ func (u *unknown) done(r redemption, now time.Time) {
 	u.acts[r] = schedule{now.Add(takeBackAgain), s.end}
 }
 
-// TakeBack undoes redemptions that were refused without knowing their outcome. It
-// asks nothing of the database when there are none, and is called many times a
+// TakeBack undoes redemptions that were refused without knowing their outcome, and
+// leaves a mark by which a statement that arrives only now finds that it is too late.
+// It asks nothing of the database when there are none, and is called many times a
 // second: the client may come again as soon as the database is back.
 func (s *Store) TakeBack(ctx context.Context, now time.Time) error {
 	for _, r := range s.unknown.due(now) {
 		if err := s.writeOne(ctx, func(tx *Tx) error {
 			_, err := tx.exec(ctx, `
-				UPDATE oauth_grant SET redeemed_at = NULL, redeemed_by = ''
-				WHERE id = $1 AND redeemed_by = $2 AND generation = 0 AND revoked_at IS NULL`, r.grantID, r.requestID)
+				UPDATE oauth_grant SET redeemed_at = NULL, redeemed_by = '-' || $2
+				WHERE id = $1 AND (redeemed_by = $2 OR redeemed_at IS NULL AND redeemed_by <> '-' || $2)
+				  AND generation = 0 AND revoked_at IS NULL`, r.grantID, r.requestID)
 			return err
 		}); err != nil {
 			return wrap("take back", err)
