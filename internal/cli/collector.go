@@ -14,7 +14,7 @@ import (
 // the heap may grow by room before the next; a quiet server needs none and has none.
 const (
 	usual      = 100      // per cent by which the heap grows between two collections
-	room       = 20 << 20 // bytes
+	room       = 16 << 20 // bytes
 	watchEvery = time.Second
 	busyAt     = 4  // collections between two looks
 	quietFor   = 10 // looks without a collection
@@ -36,7 +36,7 @@ func (c *collector) look(collections, live uint64) bool {
 	c.busy = collections >= busyAt || c.busy && c.quiet < quietFor
 	next := usual
 	if c.busy {
-		next = max(usual, int(100*room/max(live, 1<<20))) //nolint:gosec // 2000 at most
+		next = max(usual, int(100*room/max(live, 1<<20))) //nolint:gosec // 1600 at most
 	}
 	if near := c.percent / 5; next > c.percent-near && next < c.percent+near {
 		return false // a change stops everything for a moment
