@@ -5,9 +5,11 @@ FUZZTIME    ?= 20s
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BENCH       ?= ./internal/oauthtest/bench
 ARGS        ?=
+FAULTS      ?= 200
+SEED        ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build setup test check bench fuzz screenshots
+.PHONY: help run build setup test check bench torture fuzz screenshots
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,6 +38,9 @@ check: ## check format, vet, lint, the rules of the house and generated files
 
 bench: ## measure requests against a floor (ARGS go to the program)
 	$(GO) run $(BENCH) $(ARGS)
+
+torture: setup ## long histories with FAULTS (200) on each database; SEED repeats one
+	TORTURE_FAULTS='$(FAULTS)' TORTURE_SEED='$(SEED)' $(GO) test -count=1 -v -timeout 90m -run History ./internal/torture
 
 fuzz: ## run every fuzz target for FUZZTIME (20s) each
 	@GO='$(GO)' scripts/fuzz '$(FUZZTIME)'

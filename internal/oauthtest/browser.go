@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
 // A Browser walks through pages as a browser without scripts does: it keeps
@@ -28,10 +27,7 @@ func (s *Server) Browser(t testing.TB) *Browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Browser{server: s, client: &http.Client{
-		Jar: jar, Timeout: 30 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	return &Browser{server: s, client: s.client(jar)}
 }
 
 // Cookies are the cookies the browser would send to the server.
@@ -98,7 +94,16 @@ var (
 // fields with the values they hold.
 func (b *Browser) Form(t testing.TB, id string) (action string, fields url.Values) {
 	t.Helper()
-	for _, match := range formPattern.FindAllStringSubmatch(string(b.Page.Body), -1) {
+	action, fields, found := ReadForm(b.Page.Body, id)
+	if !found {
+		t.Fatalf("no form %s on the page of %s (%d):\n%s", id, b.Page.Request.URL.Path, b.Page.StatusCode, b.Page.Body)
+	}
+	return action, fields
+}
+
+// ReadForm reads a form of a page as Browser.Form does.
+func ReadForm(page []byte, id string) (action string, fields url.Values, found bool) {
+	for _, match := range formPattern.FindAllStringSubmatch(string(page), -1) {
 		if match[1] != id {
 			continue
 		}
@@ -112,10 +117,9 @@ func (b *Browser) Form(t testing.TB, id string) (action string, fields url.Value
 			}
 			fields.Add(a["name"], a["value"])
 		}
-		return attributes(head)["action"], fields
+		return attributes(head)["action"], fields, true
 	}
-	t.Fatalf("no form %s on the page of %s (%d):\n%s", id, b.Page.Request.URL.Path, b.Page.StatusCode, b.Page.Body)
-	return "", nil
+	return "", nil, false
 }
 
 func attributes(tag string) map[string]string {

@@ -42,6 +42,9 @@ type Server struct {
 	Log    *Log
 	Clock  *Clock
 	Config *config.Config
+	// Via carries the requests, for a server that is not reached at its issuer's
+	// address; nil means that it is.
+	Via http.RoundTripper
 }
 
 // A Clock runs with the real one, as far ahead or behind as a test sets it.
@@ -222,16 +225,18 @@ func (a *Answer) Text(member string) string {
 	return s
 }
 
-// direct follows no redirect and keeps no cookie.
-var direct = &http.Client{
-	Timeout:       30 * time.Second,
-	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+// client makes a client that follows no redirect.
+func (s *Server) client(jar http.CookieJar) *http.Client {
+	return &http.Client{
+		Transport: s.Via, Jar: jar, Timeout: 30 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
-// Do sends a request and reads the answer.
+// Do sends a request, without cookies, and reads the answer.
 func (s *Server) Do(t testing.TB, r *http.Request) *Answer {
 	t.Helper()
-	return do(t, direct, r)
+	return do(t, s.client(nil), r)
 }
 
 func do(t testing.TB, c *http.Client, r *http.Request) *Answer {
