@@ -260,15 +260,15 @@ func TestCollector(t *testing.T) {
 	}{
 		{0, 4 << 20, 20, usual, false}, // nothing to do
 		{busyAt - 1, 4 << 20, 5, usual, false},
-		{busyAt, 4 << 20, 1, 500, true},
-		{busyAt, 4<<20 + 1000, 5, 500, false},  // hardly different
-		{1, 8 << 20, 1, 250, true},             // now collected less, and still busy
-		{0, 8 << 20, quietFor - 1, 250, false}, // a pause
-		{1, 8 << 20, 1, 250, false},
-		{0, 8 << 20, quietFor - 1, 250, false},
+		{busyAt, 4 << 20, 1, 400, true},
+		{busyAt, 4<<20 + 1000, 5, 400, false},  // hardly different
+		{1, 8 << 20, 1, 200, true},             // now collected less, and still busy
+		{0, 8 << 20, quietFor - 1, 200, false}, // a pause
+		{1, 8 << 20, 1, 200, false},
+		{0, 8 << 20, quietFor - 1, 200, false},
 		{0, 8 << 20, 1, usual, true},
 		{busyAt, 400 << 20, 1, usual, false}, // so much that it is room enough
-		{busyAt, 0, 1, 2000, true},
+		{busyAt, 0, 1, 1600, true},
 	} {
 		for range step.looks {
 			changed := c.look(step.collections, step.live)

@@ -282,10 +282,9 @@ func TestParallelGuesses(t *testing.T) {
 	b.user(t, "alice", cheapHash("right"))
 	var judged atomic.Int64
 	var callers sync.WaitGroup
-	ctx := from(t, "192.0.2.1")
 	for i := range 100 {
 		callers.Go(func() {
-			_, err := b.Check(ctx, login.Attempt{Username: "alice", Password: fmt.Sprint("guess ", i)})
+			_, err := b.Check(from(t, "192.0.2.1"), login.Attempt{Username: "alice", Password: fmt.Sprint("guess ", i)})
 			if errors.Is(err, login.ErrWrong) {
 				judged.Add(1)
 			}
@@ -304,10 +303,9 @@ func TestParallelSuccesses(t *testing.T) {
 	b := newBench(t)
 	b.user(t, "alice", cheapHash("right"))
 	var callers sync.WaitGroup
-	ctx := from(t, "192.0.2.1")
 	for range 40 {
 		callers.Go(func() {
-			if _, err := b.Check(ctx, login.Attempt{Username: "alice", Password: "right"}); err != nil {
+			if _, err := b.Check(from(t, "192.0.2.1"), login.Attempt{Username: "alice", Password: "right"}); err != nil {
 				t.Error(err)
 			}
 		})
