@@ -39,6 +39,9 @@ const MaxCached = maxCached
 // MaxChanges is how many changed clients are looked at one by one.
 const MaxChanges = maxChanges
 
+// MaxTries is how often a unit runs that keeps losing.
+const MaxTries = maxTries
+
 // FirstRevision is that of a database in which nothing has been changed yet.
 const FirstRevision = 1
 

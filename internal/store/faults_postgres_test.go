@@ -130,7 +130,7 @@ func TestAnswerLost(t *testing.T) {
 					if err := tt.act(t.Context(), r.party); err != nil {
 						t.Errorf("%q: %v", statement, err)
 					}
-					<-lost
+					happened(t, lost)
 					tt.check(t, r.beside)
 				}
 			})
@@ -164,7 +164,7 @@ func TestNextGenerationAnswerLost(t *testing.T) {
 				g := r.createLive(t, "a")
 				lost := lose(r.proxy, tt.statement)
 				got, err := r.refresh(t, r.present(g, 0, time.Minute, tt.edit))
-				<-lost
+				happened(t, lost)
 				row, readErr := r.beside.Grant(t.Context(), g.ID)
 				must(t, readErr)
 				if !row.RevokedAt.IsZero() {
@@ -199,7 +199,7 @@ func TestAnswerLostOfAChange(t *testing.T) {
 				before := known(t, r.Store, "app")
 				lost := lose(r.proxy, statement)
 				want(t, statement, r.DisableClient(t.Context(), "app", now, by), nil)
-				<-lost
+				happened(t, lost)
 				if done := known(t, r.Store, "app") - before; done != 1 {
 					t.Errorf("%s: the epoch was raised by %d", statement, done)
 				}
@@ -208,7 +208,7 @@ func TestAnswerLostOfAChange(t *testing.T) {
 				before := known(t, r.Store, "app")
 				lost := lose(r.proxy, "commit")
 				want(t, "disable", r.DisableClient(t.Context(), "app", now, by), store.ErrUnavailable)
-				<-lost
+				happened(t, lost)
 				sameAsStored(t, side, r.Store, "app")
 				done := known(t, r.Store, "app") - before
 				if (done == 1) != (side == "answer lost") || done > 1 {
@@ -448,6 +448,11 @@ func TestSerialization(t *testing.T) {
 		p.createPending(t, "a")
 		refuse(t, direct, "oauth_grant", "40001", 1<<30, false)
 		refusedInTime(t, "one gated statement", func() error { return p.redeem(t, "a", now) })
+		var tries int64
+		must(t, direct.QueryRowContext(t.Context(), `SELECT last_value FROM refused`).Scan(&tries))
+		if tries != store.MaxTries {
+			t.Errorf("the unit ran %d times, want %d", tries, store.MaxTries)
+		}
 		refuse(t, direct, "client", "40001", 1<<30, true)
 		refusedInTime(t, "a unit", func() error { return p.DisableClient(t.Context(), "app", now, by) })
 		if c := client2(t, p.Store, "app"); c.Epoch != 1 {

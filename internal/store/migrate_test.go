@@ -359,7 +359,7 @@ func TestMigrateCutOff(t *testing.T) {
 					t.Error("opened as if nothing had happened")
 					must(t, s.Close())
 				}
-				<-lost
+				happened(t, lost)
 				s := openDSN(t, dsn)
 				wantMigrated(t, s)
 				for _, call := range everyCall(newParty(t, func(testing.TB) *store.Store { return s })) {
