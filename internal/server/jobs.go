@@ -52,6 +52,10 @@ func (s *Server) run(ctx context.Context) {
 		})
 	}
 	jobs.Wait()
+	// Whoever comes again because this server told him to would be taken for a thief.
+	if err := s.Store.TakeBack(context.WithoutCancel(ctx), s.now()); err != nil {
+		s.log.Error("codes stay spent that were refused without knowing their outcome", "cause", err)
+	}
 }
 
 // wait sleeps until it is time or somebody wakes it.

@@ -302,7 +302,12 @@ func TestOutage(t *testing.T) { //nolint:paralleltest // it counts goroutines
 			callers.Wait()
 			refusedInTime(t, "Ready", func() error { return r.Ready(t.Context()) })
 			fault.end(r.proxy)
-			must(t, r.Ready(t.Context()))
+			eventually(t, "ready again", func() bool { return r.Ready(t.Context()) == nil })
+			idle := func() bool { // nothing is under way, and no connection that was begun before
+				stats, _ := r.Connections()
+				return stats.InUse == 0 && stats.OpenConnections <= connections
+			}
+			eventually(t, "no connection is in use", idle)
 			for _, call := range everyCall(r.party) {
 				if err := call.do(t.Context()); err != nil {
 					t.Errorf("%s after the outage: %v", call.method, err)
@@ -311,10 +316,7 @@ func TestOutage(t *testing.T) { //nolint:paralleltest // it counts goroutines
 			eventually(t, "the goroutines have gone", func() bool {
 				return runtime.NumGoroutine() <= before+4*connections // the proxy's and the server's ways to say so
 			})
-			eventually(t, "no connection is in use", func() bool { // what was changed is announced beside
-				stats, _ := r.Connections()
-				return stats.InUse == 0 && stats.OpenConnections <= connections
-			})
+			eventually(t, "no connection is in use any more", idle) // what was changed is announced beside
 			eventually(t, "the server has seen its connections end", func() bool {
 				return count(t, r.beside, `SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'remote'`) <= connections+1
 			})

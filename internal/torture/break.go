@@ -70,7 +70,7 @@ func (b *Breaker) upTo(most time.Duration) time.Duration {
 // round is one thing broken, or two at once.
 func (b *Breaker) round() []error {
 	order := b.rng.Perm(len(b.Fleet.Replicas))
-	faults := []Breakage{b.any(b.Fleet.Replicas[order[0]])}
+	faults := []Breakage{b.anything(b.Fleet.Replicas[order[0]])}
 	if len(order) > 1 && b.rng.IntN(4) == 0 {
 		faults = append(faults, b.ofOne(b.Fleet.Replicas[order[1]]))
 	}
@@ -123,8 +123,8 @@ func (r *Replica) supervise() error {
 	}
 }
 
-// any is any fault there is.
-func (b *Breaker) any(r *Replica) Breakage {
+// anything is any fault there is.
+func (b *Breaker) anything(r *Replica) Breakage {
 	if b.Database != nil && b.rng.IntN(3) == 0 {
 		return b.ofAll()
 	}
@@ -135,7 +135,7 @@ func (b *Breaker) any(r *Replica) Breakage {
 func (b *Breaker) ofOne(r *Replica) Breakage {
 	faults := []func(*Replica) Breakage{b.kill, b.kill, b.terminate, b.killTwice}
 	if r.Proxy != nil {
-		faults = append(faults, b.cut, b.refuse, b.hang, b.delay, b.loseAnswer, b.loseAnswer, b.loseAnswer, b.loseStatement)
+		faults = append(faults, b.cut, b.refuse, b.hang, b.delay, b.loseAnswer, b.loseAnswer, b.loseAnswer, b.loseAnswer, b.loseAnswer, b.loseStatement)
 	}
 	f := faults[b.rng.IntN(len(faults))](r)
 	f.Replicas = []*Replica{r}
@@ -190,7 +190,10 @@ func (b *Breaker) delay(r *Replica) Breakage {
 }
 
 // statements are those whose fate it is good to be unsure of.
-var statements = []string{"SET redeemed_at = $3", "SET redeemed_at = $3", "SET generation", "SET generation", "SET revoked_at", "INSERT INTO revoked_token", "INSERT INTO oauth_grant", "COMMIT"}
+var statements = []string{
+	"SET redeemed_at = $3", "SET redeemed_at = $3", "SET redeemed_at = $3", "SET redeemed_at = $3", "SET redeemed_at = $3", "SET redeemed_at = $3",
+	"SET generation", "SET generation", "SET revoked_at", "INSERT INTO revoked_token", "INSERT INTO oauth_grant", "COMMIT",
+}
 
 func (b *Breaker) loseAnswer(r *Replica) Breakage {
 	statement := statements[b.rng.IntN(len(statements))]
@@ -202,10 +205,10 @@ func (b *Breaker) loseStatement(r *Replica) Breakage {
 	return b.trap("statement lost: "+statement, r, func() <-chan struct{} { return r.Proxy.LoseStatement(statement) })
 }
 
-// trap waits until a statement has met its fate. Half of the time the database is
-// then away for long enough that the request cannot find out about it.
+// trap waits until a statement has met its fate. Mostly the database is then away
+// for long enough that the request cannot find out about it.
 func (b *Breaker) trap(name string, r *Replica, set func() <-chan struct{}) Breakage {
-	stay := b.rng.IntN(2) == 0
+	stay := b.rng.IntN(3) > 0
 	length := time.Duration(0)
 	if stay {
 		name, length = name+", and the database is away", 2500*time.Millisecond+b.upTo(time.Second)

@@ -18,7 +18,7 @@ import (
 	"github.com/hufu-auth/hufu/internal/torture"
 )
 
-// A outage is one way for a database not to answer.
+// An outage is one way for a database not to answer.
 type outage struct{ begin, end func() error }
 
 // outages are all of them.
@@ -279,10 +279,17 @@ func TestRedemptionUnknown(t *testing.T) {
 	f.Start(t)
 	by := apps(t, f, c, "read")
 	proxy := f.Replicas[0].Proxy
-	for side, lose := range map[string]func(string) <-chan struct{}{"answer lost": proxy.LoseAnswer, "statement lost": proxy.LoseStatement} {
-		t.Run(side, func(t *testing.T) {
+	for name, tt := range map[string]struct {
+		lose func(string) <-chan struct{}
+		stop bool // the server that has said 503
+	}{
+		"answer lost":                     {proxy.LoseAnswer, false},
+		"statement lost":                  {proxy.LoseStatement, false},
+		"answer lost, the server stopped": {proxy.LoseAnswer, true},
+	} {
+		t.Run(name, func(t *testing.T) {
 			code := by[0].Authorize(t, "alice", "")
-			lost := lose("SET redeemed_at = $3")
+			lost := tt.lose("SET redeemed_at = $3")
 			go func() {
 				<-lost
 				proxy.Refuse()
@@ -290,6 +297,10 @@ func TestRedemptionUnknown(t *testing.T) {
 			answer := by[0].Server.Post(t, "/token", codeForm(by[0], code))
 			wantAway(t)("redeem", answer)
 			proxy.Heal()
+			if tt.stop {
+				must(t, f.Replicas[0].Terminate())
+				start(t, f.Replicas[0])
+			}
 			wait, err := time.ParseDuration(answer.Header.Get("Retry-After") + "s")
 			must(t, err)
 			within(t, 5*time.Second, "ready again", func() bool {

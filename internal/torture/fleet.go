@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,7 +16,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -120,27 +118,18 @@ func (f *Fleet) Start(t testing.TB) {
 // result.
 func (f *Fleet) Command(t testing.TB, input string, words ...string) []byte {
 	t.Helper()
-	output, err := f.Try(t.Context(), input, words...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return output
-}
-
-// Try is Command for one that may fail.
-func (f *Fleet) Try(ctx context.Context, input string, words ...string) ([]byte, error) {
-	command := exec.CommandContext(ctx, f.program, append(words, "--data", f.Replicas[0].data)...)
+	command := exec.CommandContext(t.Context(), f.program, append(words, "--data", f.Replicas[0].data)...)
 	command.Env, command.Stdin = f.environment, strings.NewReader(input)
 	if f.database != "" {
-		command.Env = append(command.Env, "HUFU_DATABASE="+f.database)
+		command.Env = append(slices.Clip(command.Env), "HUFU_DATABASE="+f.database)
 	}
 	var said bytes.Buffer
 	command.Stderr = &said
 	output, err := command.Output()
 	if err != nil {
-		return nil, fmt.Errorf("hufu %s: %w: %s", strings.Join(words, " "), err, said.String())
+		t.Fatalf("hufu %s: %v: %s", strings.Join(words, " "), err, said.String())
 	}
-	return output, nil
+	return output
 }
 
 // User makes a user with oauthtest.Password.
@@ -172,38 +161,6 @@ func (f *Fleet) Register(t testing.TB, flags ...string) *Client {
 // carried by via.
 func (f *Fleet) Server(via http.RoundTripper) *oauthtest.Server {
 	return &oauthtest.Server{URL: f.Issuer, Origin: f.Issuer, Via: via}
-}
-
-// A Balancer gives each request to the next server. One that does not take the
-// connection is passed over, as balancers do.
-type Balancer struct {
-	fleet *Fleet
-	next  atomic.Int64
-}
-
-// Balancer makes a balancer.
-func (f *Fleet) Balancer() *Balancer { return &Balancer{fleet: f} }
-
-// RoundTrip implements http.RoundTripper.
-func (b *Balancer) RoundTrip(r *http.Request) (*http.Response, error) {
-	var refused error
-	for range b.fleet.Replicas {
-		replica := b.fleet.Replicas[int(b.next.Add(1))%len(b.fleet.Replicas)]
-		answer, err := replica.via.RoundTrip(r)
-		if dial, ok := errors.AsType[*net.OpError](err); !ok || dial.Op != "dial" {
-			return answer, err
-		}
-		refused = err
-		if r.GetBody != nil { // the transport has closed it
-			body, err := r.GetBody()
-			if err != nil {
-				return nil, err
-			}
-			r = r.Clone(r.Context())
-			r.Body = body
-		}
-	}
-	return nil, refused
 }
 
 // A Replica is one server of a fleet.
@@ -304,7 +261,7 @@ func (r *Replica) Get(ctx context.Context, path string) (status int, body []byte
 
 // log is the end of what the server has logged.
 func (r *Replica) log() string {
-	const most = 64 << 10
+	const most = 16 << 10
 	p := r.Process()
 	if p == nil {
 		return ""

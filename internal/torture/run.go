@@ -95,7 +95,7 @@ type request struct {
 	jar  http.CookieJar // nil is none
 }
 
-// An reply is an answer that came whole.
+// A reply is an answer that came whole.
 type reply struct {
 	location *url.URL
 	body     []byte

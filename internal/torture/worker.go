@@ -66,8 +66,8 @@ func (w *worker) step() {
 	}
 }
 
-// any is a server to send a request to.
-func (w *worker) any() int { return w.rng.IntN(len(w.Fleet.Replicas)) }
+// anywhere is a server to send a request to.
+func (w *worker) anywhere() int { return w.rng.IntN(len(w.Fleet.Replicas)) }
 
 // address picks one of the two tables of addresses.
 func (w *worker) address() oauthtest.Addresses {
@@ -78,30 +78,31 @@ func (w *worker) address() oauthtest.Addresses {
 func (w *worker) begin() *grant {
 	if w.rng.IntN(8) == 0 {
 		g := &grant{client: w.Service, number: w.History.Grant(Grant{Client: w.Service.ID})}
-		o := w.clientToken(Operation{Grant: g.number, Replica: w.any()}, g.client, w.address())
+		o := w.clientToken(Operation{Grant: g.number, Replica: w.anywhere()}, g.client, w.address())
 		g.access = append(g.access, o.Access)
-		return g.when(o.Answer == Done)
+		return g.after(o)
 	}
 	g := &grant{client: w.Apps[w.rng.IntN(len(w.Apps))]}
 	g.number = w.History.Grant(Grant{Client: g.client.ID, Grace: g.client.Grace, CodeLifetime: time.Minute})
-	o := Operation{Grant: g.number, Replica: w.any()}
+	o := Operation{Grant: g.number, Replica: w.anywhere()}
 	if w.session == nil || w.rng.IntN(20) == 0 {
 		jar, err := cookiejar.New(nil)
 		if err != nil {
 			panic(err) // it has no way to fail
 		}
-		if o = w.signIn(o, g.client, w.user, jar, w.any); o.Answer == Done {
+		if o = w.signIn(o, g.client, w.user, jar, w.anywhere); o.Answer == Done {
 			w.session = jar
 		}
 	} else {
 		o = w.authorize(o, g.client, w.address(), w.session)
 	}
 	g.code = o.Code
-	return g.when(o.Answer == Done)
+	return g.after(o)
 }
 
-func (g *grant) when(began bool) *grant {
-	if !began {
+// after is a grant whose beginning was acknowledged.
+func (g *grant) after(beginning Operation) *grant {
+	if beginning.Answer != Done {
 		return nil
 	}
 	return g
@@ -183,7 +184,7 @@ func (w *worker) times(o Operation, weights []int) []Operation {
 // together sends operations at the same time, each to a server of its own as far as
 // there are so many, and takes what they bring.
 func (w *worker) together(g *grant, operations ...Operation) {
-	first, at := w.any(), w.address()
+	first, at := w.anywhere(), w.address()
 	var working sync.WaitGroup
 	for i := range operations {
 		operations[i].Grant, operations[i].Replica = g.number, (first+i)%len(w.Fleet.Replicas)
@@ -215,6 +216,9 @@ func (w *worker) learn(g *grant, o Operation) {
 	switch {
 	case o.Answer == Away:
 		g.until = o.Ended + time.Second // as Retry-After says
+		if o.Kind == Redeem && w.rng.IntN(4) > 0 {
+			g.until += 10 * time.Second // by then there is no excuse
+		}
 	case o.Answer == Refused, o.Kind == RevokeGrant && o.Answer == Done:
 		g.over = true
 	}
