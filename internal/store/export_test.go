@@ -65,6 +65,3 @@ var OnlyInTests = map[string]bool{"Write": true, "WriteOne": true, "Count": true
 
 // StatementName is what a watch is told of a statement.
 var StatementName = nameOf
-
-// Places takes the parameters of a statement apart.
-var Places = places

@@ -3,87 +3,73 @@ package store
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
+
+	"zombiezen.com/go/sqlite"
 )
 
-// A hand is one connection to a SQLite file, used by one goroutine at a time. It
-// speaks to the driver through the interfaces of database/sql/driver: what package
-// database/sql does beyond them (finding a connection, watching contexts, converting
-// columns by reflection) costs as much as a statement that finds one row.
+// A hand is one connection to a SQLite file, used by one goroutine at a time. What
+// package database/sql and a driver of it do beyond running a statement (finding a
+// connection, watching contexts, naming columns, converting them by reflection, a
+// mutex around every call) costs as much as a statement that finds one row.
 type hand struct {
-	conn  driver.Conn
+	conn  *sqlite.Conn
 	stmts map[string]*handStmt // by text; the texts are constants, so there are only so many
+	pool  *hands               // it belongs to; nil for the hand that writes
 }
 
-// A handStmt is a statement that was prepared once.
+// A handStmt is a statement that was prepared once. It is its own answer: nobody
+// runs a statement again before its rows are closed.
 type handStmt struct {
-	driver.Stmt
-	query driver.StmtQueryContext
-	exec  driver.StmtExecContext
-	order []int // for each place, which argument goes there, from 0
+	hand  *hand
+	stmt  *sqlite.Stmt
+	order []int // for each of SQLite's parameters, which argument it is, from 0
+	open  bool
+	err   error // of the rows
 }
 
-func newHand(d driver.Driver, dsn string) (*hand, error) {
-	conn, err := d.Open(dsn)
+// newHand opens a connection to a file that is there, and tells it what it needs to
+// know.
+func newHand(path string, pragmas ...string) (*hand, error) {
+	conn, err := sqlite.OpenConn(path, sqlite.OpenReadWrite)
 	if err != nil {
 		return nil, fmt.Errorf("store: open database: %w", err)
 	}
-	return &hand{conn, map[string]*handStmt{}}, nil
+	h := &hand{conn: conn, stmts: map[string]*handStmt{}}
+	for _, pragma := range slices.Concat(always, pragmas) {
+		if _, err := h.exec(context.Background(), "PRAGMA "+pragma, nil); err != nil {
+			return nil, errors.Join(fmt.Errorf("store: open database: %s: %w", pragma, err), h.close())
+		}
+	}
+	return h, nil
 }
 
-func (h *hand) close() error {
-	var errs []error
-	for _, stmt := range h.stmts {
-		errs = append(errs, stmt.Close())
-	}
-	return errors.Join(append(errs, h.conn.Close())...)
-}
+func (h *hand) close() error { return h.conn.Close() }
 
 func (h *hand) prepare(text string) (*handStmt, error) {
 	if stmt, ok := h.stmts[text]; ok {
 		return stmt, nil
 	}
-	plain, order := places(text)
-	prepared, err := h.conn.Prepare(plain)
+	prepared, err := h.conn.Prepare(text)
 	if err != nil {
-		return nil, fmt.Errorf("prepare: %w", err)
+		return nil, err
 	}
-	stmt := &handStmt{Stmt: prepared, order: order}
-	var queries, execs bool
-	stmt.query, queries = prepared.(driver.StmtQueryContext)
-	stmt.exec, execs = prepared.(driver.StmtExecContext)
-	if !queries || !execs {
-		return nil, fmt.Errorf("prepare: the driver's statement is a %T", prepared)
+	stmt := &handStmt{hand: h, stmt: prepared}
+	for i := range prepared.BindParamCount() {
+		name := prepared.BindParamName(i + 1)
+		n, err := strconv.Atoi(strings.TrimPrefix(name, "$"))
+		if err != nil {
+			return nil, fmt.Errorf("prepare: no number: %q", name)
+		}
+		stmt.order = append(stmt.order, n-1)
 	}
 	h.stmts[text] = stmt
 	return stmt, nil
-}
-
-// places turns the numbered parameters of a text into plain ones, for which the
-// driver need not search: for each of n it would compare up to n names.
-func places(text string) (plain string, order []int) {
-	var b strings.Builder
-	for {
-		before, after, found := strings.Cut(text, "$")
-		b.WriteString(before)
-		if !found {
-			return b.String(), order
-		}
-		digits := len(after) - len(strings.TrimLeft(after, "0123456789"))
-		n, err := strconv.Atoi(after[:digits])
-		if err != nil {
-			b.WriteByte('$') // not ours to read
-		} else {
-			b.WriteByte('?')
-			order = append(order, n-1)
-		}
-		text = after[digits:]
-	}
 }
 
 // query runs a statement to its end, whatever becomes of its caller: SQLite undoes
@@ -94,184 +80,257 @@ func (h *hand) query(_ context.Context, text string, args []any) (answer, error)
 	if err != nil {
 		return nil, err
 	}
-	values, err := stmt.arrange(args)
-	if err != nil {
+	if err := stmt.bind(args); err != nil {
 		return nil, err
 	}
-	found, err := stmt.query.QueryContext(context.Background(), values)
-	if err != nil {
-		return nil, err
-	}
-	return &handRows{rows: found, values: make([]driver.Value, len(found.Columns()))}, nil
+	return stmt, nil
 }
 
-func (h *hand) exec(_ context.Context, text string, args []any) (sql.Result, error) {
-	stmt, err := h.prepare(text)
+func (h *hand) exec(ctx context.Context, text string, args []any) (int64, error) {
+	found, err := h.query(ctx, text, args)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	values, err := stmt.arrange(args)
-	if err != nil {
-		return nil, err
+	for found.Next() {
 	}
-	return stmt.exec.ExecContext(context.Background(), values)
+	if err := found.close(true); err != nil {
+		return 0, err
+	}
+	return int64(h.conn.Changes()), nil
 }
 
-// arrange gives arguments the form and the order of the driver.
-func (s *handStmt) arrange(args []any) ([]driver.NamedValue, error) {
-	values := make([]driver.NamedValue, len(s.order))
+// bind begins an answer with its arguments.
+func (s *handStmt) bind(args []any) error {
+	if s.open { // left behind by a panic
+		_ = s.stmt.Reset() // which says again what the answer said
+	}
+	s.open, s.err = true, nil
 	for i, n := range s.order {
 		if n < 0 || n >= len(args) {
-			return nil, fmt.Errorf("no argument for $%d", n+1)
+			return fmt.Errorf("no argument for $%d", n+1)
 		}
-		arg := args[n]
-		switch arg.(type) {
-		case int64, string, bool, nil:
-		default:
-			var err error
-			if arg, err = driver.DefaultParameterConverter.ConvertValue(arg); err != nil {
-				return nil, fmt.Errorf("argument $%d: %w", n+1, err)
+		switch v := args[n].(type) {
+		case nil:
+			s.stmt.BindNull(i + 1)
+		case string:
+			s.stmt.BindText(i+1, v)
+		case int64:
+			s.stmt.BindInt64(i+1, v)
+		case int:
+			s.stmt.BindInt64(i+1, int64(v))
+		case bool:
+			s.stmt.BindBool(i+1, v)
+		case []byte:
+			if v == nil {
+				s.stmt.BindNull(i + 1)
+			} else {
+				s.stmt.BindBytes(i+1, v)
 			}
+		default:
+			return fmt.Errorf("argument $%d: a %T", n+1, v)
 		}
-		values[i] = driver.NamedValue{Ordinal: i + 1, Value: arg}
 	}
-	return values, nil
-}
-
-// handRows are the rows of a hand's statement.
-type handRows struct {
-	rows   driver.Rows
-	values []driver.Value
-	err    error
-	after  func() // may be nil; called once, at close
+	return nil
 }
 
 // Next moves to the next row; false at the end, and after a failure.
-func (r *handRows) Next() bool {
-	if r.err != nil {
+func (s *handStmt) Next() bool {
+	if s.err != nil {
 		return false
 	}
-	r.err = r.rows.Next(r.values)
-	return r.err == nil
+	var found bool
+	if found, s.err = s.stmt.Step(); !found && s.err == nil {
+		s.err = errEnd
+	}
+	return found
 }
 
+// errEnd keeps a statement that is through from being run again.
+var errEnd = errors.New("no more rows")
+
 // Columns are the names of the columns.
-func (r *handRows) Columns() ([]string, error) { return r.rows.Columns(), nil }
+func (s *handStmt) Columns() ([]string, error) {
+	names := make([]string, s.stmt.ColumnCount())
+	for i := range names {
+		names[i] = s.stmt.ColumnName(i)
+	}
+	return names, nil
+}
 
 // Scan copies the columns of a row.
-func (r *handRows) Scan(dest ...any) error {
-	if len(dest) != len(r.values) {
-		return fmt.Errorf("%d columns for %d places", len(r.values), len(dest))
+func (s *handStmt) Scan(dest ...any) error {
+	if n := s.stmt.ColumnCount(); len(dest) != n {
+		return fmt.Errorf("%d columns for %d places", n, len(dest))
 	}
 	for i, d := range dest {
-		if err := assign(d, r.values[i]); err != nil {
+		if err := s.assign(d, i); err != nil {
 			return fmt.Errorf("column %d: %w", i+1, err)
 		}
 	}
 	return nil
 }
 
-// assign copies one value of the driver, which are few, as are our places.
-func assign(dest any, v driver.Value) error {
+// assign copies one column, whose types are few, as are our places.
+func (s *handStmt) assign(dest any, column int) error {
+	kind := s.stmt.ColumnType(column)
 	switch d := dest.(type) {
 	case sql.Scanner:
-		return d.Scan(v)
+		return d.Scan(s.value(column))
+	case *any:
+		*d = s.value(column)
+		return nil
 	case *string:
-		if s, ok := v.(string); ok {
-			*d = s
+		if kind == sqlite.TypeText {
+			*d = s.stmt.ColumnText(column)
 			return nil
 		}
 	case *int64:
-		if n, ok := v.(int64); ok {
-			*d = n
+		if kind == sqlite.TypeInteger {
+			*d = s.stmt.ColumnInt64(column)
 			return nil
 		}
 	case *int:
-		if n, ok := v.(int64); ok {
-			*d = int(n)
+		if kind == sqlite.TypeInteger {
+			*d = s.stmt.ColumnInt(column)
 			return nil
 		}
 	case *bool:
-		switch b := v.(type) {
-		case bool:
-			*d = b
-			return nil
-		case int64:
-			*d = b != 0
+		if kind == sqlite.TypeInteger {
+			*d = s.stmt.ColumnBool(column)
 			return nil
 		}
-	case *any:
-		*d = v
-		return nil
 	}
-	return fmt.Errorf("a %T does not fit a %T", v, dest)
+	return fmt.Errorf("a %s does not fit a %T", kind, dest)
 }
 
-func (r *handRows) close(bool) error {
-	err := r.rows.Close()
-	if r.err != nil && !errors.Is(r.err, io.EOF) {
-		err = r.err
+// value is a column as package database/sql would give it.
+func (s *handStmt) value(column int) any {
+	switch s.stmt.ColumnType(column) {
+	case sqlite.TypeInteger:
+		return s.stmt.ColumnInt64(column)
+	case sqlite.TypeFloat:
+		return s.stmt.ColumnFloat(column)
+	case sqlite.TypeText:
+		return s.stmt.ColumnText(column)
+	case sqlite.TypeBlob:
+		b := make([]byte, s.stmt.ColumnLen(column))
+		s.stmt.ColumnBytes(column, b)
+		return b
+	default:
+		return nil
 	}
-	if r.after != nil {
-		r.after()
+}
+
+func (s *handStmt) close(bool) error {
+	err := s.err
+	if err == errEnd { //nolint:errorlint // nobody wraps it
+		err = nil
+	}
+	s.open = false
+	if reset := s.stmt.Reset(); err == nil { // which says once more what had failed
+		err = reset
+	}
+	if clear := s.stmt.ClearBindings(); err == nil {
+		err = clear
+	}
+	if pool := s.hand.pool; pool != nil {
+		pool.put(s.hand)
 	}
 	return err
 }
 
-// hands are the connections that read.
-type hands chan *hand
+// hands are the connections that read. The one that was used last is used next: it
+// has the most of what is asked for at hand.
+type hands struct {
+	free chan struct{} // one for each that is idle
+	mu   sync.Mutex
+	idle []*hand // the last is the next
+	all  []*hand // nil once closed
+}
 
-func (p hands) query(ctx context.Context, text string, args []any) (answer, error) {
-	var h *hand
+// newHands opens so many connections.
+func newHands(n int, open func() (*hand, error)) (*hands, error) {
+	p := &hands{free: make(chan struct{}, n)}
+	for range n {
+		h, err := open()
+		if err != nil {
+			return nil, errors.Join(err, p.close())
+		}
+		h.pool = p
+		p.all = append(p.all, h)
+		p.put(h)
+	}
+	return p, nil
+}
+
+func (p *hands) put(h *hand) {
+	p.mu.Lock()
+	p.idle = append(p.idle, h)
+	p.mu.Unlock()
+	p.free <- struct{}{}
+}
+
+// take gives a hand, and waits for one if it must.
+func (p *hands) take(ctx context.Context) (*hand, error) {
 	select {
-	case h = <-p:
+	case <-p.free:
 	default:
-		var err error
-		if h, err = p.await(ctx); err != nil {
+		if err := p.await(ctx); err != nil {
 			return nil, err
 		}
 	}
-	if h == nil {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := len(p.idle) - 1
+	if last < 0 {
+		p.free <- struct{}{} // for the next who asks
 		return nil, fmt.Errorf("%w: closed", ErrUnavailable)
 	}
-	found, err := h.query(ctx, text, args)
-	if err != nil {
-		p <- h
-		return nil, err
-	}
-	found.(*handRows).after = func() { p <- h }
-	return found, nil
+	h := p.idle[last]
+	p.idle = p.idle[:last]
+	return h, nil
 }
 
-// await waits for a hand that is free.
-func (p hands) await(ctx context.Context) (*hand, error) {
+func (p *hands) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	select {
-	case h := <-p:
-		return h, nil
+	case <-p.free:
+		return nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
+}
+
+func (p *hands) query(ctx context.Context, text string, args []any) (answer, error) {
+	h, err := p.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := h.query(ctx, text, args)
+	if err != nil {
+		p.put(h)
+	}
+	return found, err
+}
+
+func (p *hands) exec(context.Context, string, []any) (int64, error) {
+	return 0, errors.New("a write outside of a transaction")
 }
 
 // close closes every connection, once nobody uses it.
-func (p hands) close() error {
-	if p == nil {
+func (p *hands) close() error {
+	if p == nil || p.all == nil {
 		return nil
 	}
 	var errs []error
-	for range cap(p) {
-		h, open := <-p
-		if !open {
-			return nil // closed before
-		}
+	for range p.all {
+		<-p.free
+	}
+	for _, h := range p.all {
 		errs = append(errs, h.close())
 	}
-	close(p)
+	p.all, p.idle = nil, nil
+	p.free <- struct{}{} // whoever asks from now on finds that there is none
 	return errors.Join(errs...)
-}
-
-func (p hands) exec(context.Context, string, []any) (sql.Result, error) {
-	return nil, errors.New("a write outside of a transaction")
 }

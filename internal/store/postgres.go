@@ -314,8 +314,12 @@ func (d direct) query(_ context.Context, text string, args []any) (answer, error
 	return &rows{Rows: found, ctx: d.ctx}, nil
 }
 
-func (d direct) exec(_ context.Context, text string, args []any) (sql.Result, error) {
-	return d.pool.ExecContext(d.ctx, text, args...)
+func (d direct) exec(_ context.Context, text string, args []any) (int64, error) {
+	result, err := d.pool.ExecContext(d.ctx, text, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 // reader runs what only reads. A connection that was lost says nothing about the
@@ -344,8 +348,8 @@ func (r reader) query(ctx context.Context, text string, args []any) (answer, err
 	}
 }
 
-func (r reader) exec(context.Context, string, []any) (sql.Result, error) {
-	return nil, errors.New("store: a write outside of a transaction")
+func (r reader) exec(context.Context, string, []any) (int64, error) {
+	return 0, errors.New("store: a write outside of a transaction")
 }
 
 // isLost reports whether a connection broke, so that the fate of its statement is

@@ -14,7 +14,8 @@ type queries struct {
 // A runner runs the texts of one engine, on a pool or in a transaction.
 type runner interface {
 	query(ctx context.Context, text string, args []any) (answer, error)
-	exec(ctx context.Context, text string, args []any) (sql.Result, error)
+	// exec returns how many rows the statement changed.
+	exec(ctx context.Context, text string, args []any) (int64, error)
 }
 
 // An answer is the rows of a statement, until close.
@@ -44,11 +45,7 @@ type Tx struct {
 
 // exec runs a statement and returns how many rows it changed.
 func (tx *Tx) exec(ctx context.Context, text string, args ...any) (int64, error) {
-	result, err := tx.run.exec(ctx, text, args)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+	return tx.run.exec(ctx, text, args)
 }
 
 // A row is the answer of a statement that gives one; its error waits for Scan.

@@ -10,11 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 
 	"github.com/pressly/goose/v3/database"
-	"modernc.org/sqlite" // also the driver "sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
+	_ "modernc.org/sqlite" // the driver "sqlite" of package database/sql
+	"zombiezen.com/go/sqlite"
 )
 
 // A file is a SQLite database: one connection that writes, and some that cannot.
@@ -23,7 +24,7 @@ type file struct {
 	writers *sql.DB // for migrations
 	writer  *writer
 	readers *sql.DB // for reads of another kind than by key
-	hands   hands
+	hands   *hands
 	watch   watch
 	group   func(units int)
 }
@@ -45,8 +46,11 @@ func openFile(path string, o Options) (engine, error) {
 	return f, err
 }
 
-// What connections that write and connections that read are told.
+// What every connection is told, what those that write, and what those that read. The
+// busy timeout, in milliseconds, stands first: the others may already have to wait
+// for another process.
 var (
+	always = []string{"busy_timeout(10000)", "foreign_keys(1)"}
 	writes = []string{"journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(67108864)"}
 	reads  = []string{"query_only(1)"}
 )
@@ -57,20 +61,14 @@ func (f *file) begin(context.Context, func()) (*queries, error) {
 	if err := f.writers.Close(); err != nil { // of the migrations: there is one that writes
 		return nil, fmt.Errorf("store: open database: %w", err)
 	}
-	driver := f.readers.Driver()
-	h, err := newHand(driver, address(f.path, writes...))
+	h, err := newHand(f.path, writes...)
 	if err != nil {
 		return nil, err
 	}
 	f.writer = newWriter(h, f.watch, f.group)
-	n := max(4, 2*runtime.GOMAXPROCS(0))
-	f.hands = make(hands, n)
-	for range n {
-		h, err := newHand(driver, address(f.path, reads...))
-		if err != nil {
-			return nil, err
-		}
-		f.hands <- h
+	f.hands, err = newHands(max(4, 2*runtime.GOMAXPROCS(0)), func() (*hand, error) { return newHand(f.path, reads...) })
+	if err != nil {
+		return nil, err
 	}
 	return &queries{f.watch.over(f.hands)}, nil
 }
@@ -146,10 +144,9 @@ func makeFile(path string) error {
 	return nil
 }
 
-// address names a file to the driver. The busy timeout, in milliseconds, stands
-// first: the other pragmas may already have to wait for another process.
+// address names a file to the driver of package database/sql.
 func address(path string, pragmas ...string) string {
-	query := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "foreign_keys(1)"}, pragmas...)}
+	query := url.Values{"_pragma": slices.Concat(always, pragmas)}
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
 }
 
@@ -188,6 +185,5 @@ func flock(file *os.File, how int) error {
 
 // isConstraint reports whether a statement broke a rule of the schema.
 func isConstraint(err error) bool {
-	e, ok := errors.AsType[*sqlite.Error](err)
-	return ok && e.Code()&0xff == sqlite3.SQLITE_CONSTRAINT
+	return sqlite.ErrCode(err).ToPrimary() == sqlite.ResultConstraint
 }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"strings"
 	"sync"
 )
@@ -33,11 +32,11 @@ func (w watched) query(ctx context.Context, text string, args []any) (answer, er
 	return watchedAnswer{found, ended}, nil
 }
 
-func (w watched) exec(ctx context.Context, text string, args []any) (sql.Result, error) {
+func (w watched) exec(ctx context.Context, text string, args []any) (int64, error) {
 	ended := w.watch(ctx, nameOf(text))
-	result, err := w.runner.exec(ctx, text, args)
+	changed, err := w.runner.exec(ctx, text, args)
 	ended(err)
-	return result, err
+	return changed, err
 }
 
 // A watchedAnswer ends with its last row, not with its first.
