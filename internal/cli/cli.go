@@ -89,7 +89,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.path, "config", pathFrom(a.environ), "configuration file (default $"+config.PathVariable+", else none)")
 	flags.Lookup("config").DefValue = "" // the text says it better
 	flags.String("data", "", "data directory (default ./data)")
-	flags.String("database", "", "database, as sqlite:PATH (default sqlite:DATA/hufu.db)")
+	flags.String("database", "", "database, as sqlite:PATH or postgres://… (default sqlite:DATA/hufu.db)")
 	flags.BoolVar(&a.json, "json", false, "print results as JSON")
 	return root
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -51,19 +52,45 @@ func (a *app) revokeAllCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "revoke-all", Short: "End every token and every session, as after restoring a backup", Args: takes(),
 	}
-	cmd.RunE = a.with(func(ctx context.Context, o opened, _ []string) error {
+	revoke := a.with(func(ctx context.Context, o opened, _ []string) error {
 		if err := o.Store.RevokeAll(ctx, a.now(), operator); err != nil {
 			return err
 		}
+		name := o.config.DatabaseName()
 		if a.json {
 			return a.show(struct {
-				Revoked bool `json:"revoked"`
-			}{true})
+				Revoked  bool   `json:"revoked"`
+				Database string `json:"database"`
+			}{true, name})
 		}
-		_, err := fmt.Fprintln(a.stdout, "every token and every session has ended")
+		_, err := fmt.Fprintf(a.stdout, "every token and every session has ended in %s\n", name)
 		return err
 	})
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := a.wantDatabase(); err != nil {
+			return err
+		}
+		return revoke(cmd, args)
+	}
 	return cmd
+}
+
+// wantDatabase refuses to make a database for a command that only makes sense on one
+// that is there: in the wrong directory it would have nothing to do and say that it
+// had done it.
+func (a *app) wantDatabase() error {
+	c, err := a.load()
+	if err != nil {
+		return err
+	}
+	path := c.SQLitePath()
+	if path == "" {
+		return nil
+	}
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("there is no database: %w", err)
+	}
+	return nil
 }
 
 func (a *app) configCommand() *cobra.Command {

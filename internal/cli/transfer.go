@@ -80,10 +80,11 @@ func (a *app) noteMaster(c *config.Config, what string) {
 
 // A transferAnswer tells what was moved.
 type transferAnswer struct {
-	File   string        `json:"file"`
-	Bytes  int64         `json:"bytes,omitempty"`
-	Schema int64         `json:"schema"`
-	Tables []store.Tally `json:"tables"`
+	Database string        `json:"database"`
+	File     string        `json:"file"`
+	Bytes    int64         `json:"bytes,omitempty"`
+	Schema   int64         `json:"schema"`
+	Tables   []store.Tally `json:"tables"`
 }
 
 // showTransfer prints the counts of an export or an import.
@@ -96,7 +97,11 @@ func (a *app) showTransfer(answer transferAnswer) error {
 	for _, tally := range answer.Tables {
 		t.row(tally.Table, strconv.FormatInt(tally.Rows, 10), tally.SHA256)
 	}
-	return t.flush()
+	if err := t.flush(); err != nil {
+		return err
+	}
+	a.note("database: %s", answer.Database)
+	return nil
 }
 
 func (a *app) exportCommand() *cobra.Command {
@@ -105,6 +110,9 @@ func (a *app) exportCommand() *cobra.Command {
 		Long: "Write everything in the database, as it is at one moment, into a new file that only\nyou can read, for hufu import on SQLite or PostgreSQL. Servers may run meanwhile;\nwhat they write later is not in it. Keys and secrets stay sealed, and the master key\nis not in the file: import wants the same one.",
 	}
 	cmd.RunE = interruptible(func(ctx context.Context, file string) (err error) {
+		if err := a.wantDatabase(); err != nil {
+			return err
+		}
 		c, err := a.load()
 		if err != nil {
 			return err
@@ -118,7 +126,7 @@ func (a *app) exportCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := a.showTransfer(transferAnswer{File: file, Bytes: made.Bytes, Schema: made.Schema, Tables: made.Tables}); err != nil {
+		if err := a.showTransfer(transferAnswer{Database: c.DatabaseName(), File: file, Bytes: made.Bytes, Schema: made.Schema, Tables: made.Tables}); err != nil {
 			return err
 		}
 		a.noteMaster(c, "the file")
@@ -130,7 +138,7 @@ func (a *app) exportCommand() *cobra.Command {
 func (a *app) importCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "import FILE", Short: "Take what hufu export wrote into a database that holds nobody yet", Args: takes("FILE"),
-		Long: "Take what hufu export wrote into a database that holds no client, user or grant yet:\nall of it, or nothing. No server may run on that database. The master key must be that\nof the server the file is from: put its master.key into the data directory, or name it\nin the configuration, before.",
+		Long: "Take what hufu export wrote into a database that holds no client, user or grant yet:\nall of it, or nothing. No server should run on that database meanwhile. The master key must be that\nof the server the file is from: put its master.key into the data directory, or name it\nin the configuration, before.",
 	}
 	cmd.RunE = interruptible(func(ctx context.Context, file string) (err error) {
 		c, err := a.load()
@@ -149,7 +157,7 @@ func (a *app) importCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.showTransfer(transferAnswer{File: file, Schema: store.SchemaVersion(), Tables: tables})
+		return a.showTransfer(transferAnswer{Database: c.DatabaseName(), File: file, Schema: store.SchemaVersion(), Tables: tables})
 	})
 	return cmd
 }

@@ -40,6 +40,7 @@ func TestFinish(t *testing.T) {
 		"data empty":           {func(c *config.Config) { c.Data = "" }, []string{"data"}},
 		"PostgreSQL":           {func(c *config.Config) { c.Database = "postgres://u:p@db/hufu" }, nil},
 		"PostgreSQL malformed": {func(c *config.Config) { c.Database = "postgres://u:p%@db/hufu" }, []string{"database"}},
+		"PostgreSQL raw #":     {func(c *config.Config) { c.Database = "postgres://u:p@ss#w@db/hufu" }, []string{"database"}},
 		"database in a file":   {func(c *config.Config) { c.DatabaseFile = "dsn" }, nil},
 		"database twice":       {func(c *config.Config) { c.Database, c.DatabaseFile = "postgres://u:p@db/hufu", "dsn" }, []string{"database"}},
 		"connections":          {func(c *config.Config) { c.DatabaseConnections = -1 }, []string{"database_connections"}},

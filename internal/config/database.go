@@ -26,7 +26,7 @@ func databaseFault(address string) string {
 	path, isSQLite := strings.CutPrefix(address, sqlitePrefix)
 	switch {
 	case isPostgres(address):
-		if _, err := url.Parse(address); err != nil {
+		if _, err := url.Parse(address); err != nil || strings.Contains(address, "#") { // it has no fragment, but passwords have such
 			return "the address of PostgreSQL is malformed; percent-encode what is special in a password"
 		}
 	case !isSQLite, path == "", strings.ContainsRune(path, 0):

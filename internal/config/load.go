@@ -111,12 +111,24 @@ func (c *Config) readEnvironment(environ []string) []error {
 	return mistakes
 }
 
+// siblings are keys that say the same thing in two ways. One that is set beats the
+// other where that was set with less right: in the file, or by a variable.
+var siblings = map[string]string{
+	"database": "database_file", "database_file": "database",
+	"master_key": "master_key_file", "master_key_file": "master_key",
+}
+
 // override sets one key from text: a plain text field takes it as it is, every
 // other reads it as YAML.
 func (c *Config) override(key, name, text string) []error {
 	target, ok := c.field(key)
 	if !ok {
 		return []error{unknownKey(name, "", keys())}
+	}
+	if other, ok := siblings[key]; ok && text != "" && outranks(name, c.origins[other].name) {
+		field, _ := c.field(other)
+		field.SetZero()
+		delete(c.origins, other)
 	}
 	c.origins[key] = origin{name: name}
 	if !utf8.ValidString(text) {
@@ -134,6 +146,23 @@ func (c *Config) override(key, name, text string) []error {
 	d := decoder{}
 	d.decode(name, body, target)
 	return d.mistakes
+}
+
+// outranks reports whether a value that was named so beats one that was named
+// otherwise: a flag beats a variable, and a variable beats the file.
+func outranks(name, other string) bool {
+	rank := func(name string) int {
+		switch {
+		case name == "":
+			return -1 // a default, which Finish fills in
+		case strings.HasPrefix(name, "-"):
+			return 2
+		case strings.HasPrefix(name, EnvironmentPrefix):
+			return 1
+		}
+		return 0
+	}
+	return rank(name) > rank(other)
 }
 
 // parseYAML returns the root of the one document in text, or nil if there is

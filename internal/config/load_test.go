@@ -254,3 +254,43 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// What is set with more right beats its sibling as well as itself; two that are set
+// with the same right contradict each other.
+func TestLoadSiblings(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hufu.yaml")
+	if err := os.WriteFile(path, []byte("database_file: dsn\nmaster_key: "+strings.Repeat("a", 64)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	flag := config.Flag{Name: "--database", Key: "database", Text: "sqlite:flag.db"}
+	for name, tt := range map[string]struct {
+		environ         []string
+		flags           []config.Flag
+		database, file  string
+		masterKeyFile   string
+		wantsOneMistake bool
+	}{
+		"file alone":            {nil, nil, "", "dsn", "", false},
+		"variable beats file":   {[]string{"HUFU_DATABASE=sqlite:variable.db", "HUFU_MASTER_KEY_FILE=key"}, nil, "sqlite:variable.db", "", "key", false},
+		"flag beats file":       {nil, []config.Flag{flag}, "sqlite:flag.db", "", "", false},
+		"flag beats variable":   {[]string{"HUFU_DATABASE_FILE=other"}, []config.Flag{flag}, "sqlite:flag.db", "", "", false},
+		"two variables":         {[]string{"HUFU_DATABASE=sqlite:variable.db", "HUFU_DATABASE_FILE=other"}, nil, "", "", "", true},
+		"an empty one is unset": {[]string{"HUFU_DATABASE="}, nil, "", "dsn", "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := config.Load(path, tt.environ, tt.flags...)
+			if tt.wantsOneMistake {
+				if got := len(config.Mistakes(err)); got != 1 {
+					t.Errorf("%d mistakes, want 1: %v", got, err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.Database != tt.database || c.DatabaseFile != tt.file || c.MasterKeyFile != tt.masterKeyFile || (c.MasterKey == "") != (tt.masterKeyFile != "") {
+				t.Errorf("got database %q, file %q, key file %q, key %q", c.Database, c.DatabaseFile, c.MasterKeyFile, c.MasterKey)
+			}
+		})
+	}
+}
