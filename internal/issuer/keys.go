@@ -72,7 +72,7 @@ func algorithmOf(purpose string) string {
 }
 
 // A Ring holds the opened keys of the database. It follows changes when Refresh
-// is called, which the server does every second; signing needs no database.
+// is called, which the server does when something has changed; signing needs no database.
 type Ring struct {
 	Store  *store.Store
 	Master *Master
@@ -81,7 +81,8 @@ type Ring struct {
 	// time for which others may keep a copy of the key set.
 	Publish time.Duration
 
-	keys atomic.Pointer[snapshot]
+	keys       atomic.Pointer[snapshot]
+	refreshing sync.Mutex
 }
 
 // A snapshot is the ring at one moment.
@@ -182,6 +183,8 @@ func newKeyID() string {
 
 // Refresh loads what changed in the ring since it was last read.
 func (g *Ring) Refresh(ctx context.Context) error {
+	g.refreshing.Lock() // or what was read earlier could be put in place later
+	defer g.refreshing.Unlock()
 	all, err := g.Store.Keys(ctx)
 	if err != nil {
 		return err

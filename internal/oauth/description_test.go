@@ -30,7 +30,7 @@ var describers = map[string]int{
 var arguments = map[string]bool{
 	"name": true, "pinned": true, "want": true, "e.Limit": true,
 	"maxValues": true, "maxText": true, "maxRedirectURIs": true, "maxState": true, "maxNonce": true, "maxHint": true,
-	"minSecret": true, "maxSecret": true, "maxScope": true, "math.MaxInt32": true, `strings.Join(known, ", ")`: true,
+	"minSecret": true, "maxSecret": true, "MaxScope": true, "math.MaxInt32": true, `strings.Join(known, ", ")`: true,
 }
 
 // verbs are the ones a description may hold; %q would bring double quotes.

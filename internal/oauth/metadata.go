@@ -196,8 +196,10 @@ const (
 	maxValues       = 100
 	maxText         = 200
 	maxURI          = 2048
-	maxScope        = 4096
 )
+
+// MaxScope is how long a scope may be, in bytes.
+const MaxScope = 4096
 
 func (m *ClientMetadata) checkRedirects() error {
 	if len(m.RedirectURIs) > maxRedirectURIs {
@@ -239,7 +241,7 @@ func isText(s string, max int) bool {
 
 func (m *ClientMetadata) checkScopes() error {
 	registered, err := ParseScope(m.Scope)
-	if err != nil || len(m.Scope) > maxScope || len(registered) > maxValues {
+	if err != nil || len(m.Scope) > MaxScope || len(registered) > maxValues {
 		return metadataError("scope must be at most %d valid scope values", maxValues)
 	}
 	defaults, err := ParseScope(m.DefaultScope)

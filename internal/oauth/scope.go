@@ -18,8 +18,8 @@ const (
 // ParseScope reads a space-separated scope parameter. A value with characters
 // that RFC 6749 Section 3.3 excludes is invalid_scope.
 func ParseScope(s string) (Scope, error) {
-	if len(s) > maxScope {
-		return nil, Errorf(InvalidScope, "scope must not be longer than %d bytes", maxScope)
+	if len(s) > MaxScope {
+		return nil, Errorf(InvalidScope, "scope must not be longer than %d bytes", MaxScope)
 	}
 	var scope Scope
 	for value := range strings.SplitSeq(s, " ") {

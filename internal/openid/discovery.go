@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,8 +31,9 @@ type Discovery struct {
 	Scopes     []string      // declared ones
 	JWKSMaxAge time.Duration // how long others may keep the key set
 
-	metadata atomic.Pointer[web.Encoded]
-	keys     atomic.Pointer[madeKeys]
+	metadata   atomic.Pointer[web.Encoded]
+	refreshing sync.Mutex
+	keys       atomic.Pointer[madeKeys]
 }
 
 // madeKeys is the text of a key set.
@@ -62,6 +64,8 @@ func (d *Discovery) Metadata(w http.ResponseWriter, _ *http.Request) error {
 // Refresh makes the metadata anew. It is called before the first request, and
 // whenever a client has changed: metadata lists what is in use.
 func (d *Discovery) Refresh(ctx context.Context) error {
+	d.refreshing.Lock() // or what was read earlier could be put in place later
+	defer d.refreshing.Unlock()
 	document := d.fixed()
 	for grant, addTo := range map[string]func(m *oauth.ServerMetadata){
 		oauth.GrantPassword: func(m *oauth.ServerMetadata) {},

@@ -60,8 +60,12 @@ func (s *Store) KnownLate(ctx context.Context, id string, now time.Time) (keep f
 	return func() { s.cache.put(c, version) }, err
 }
 
+// Fail lets the store believe that a write has failed, and Failing tells whether it does.
+func (s *Store) Fail()         { s.failing.Store(true) }
+func (s *Store) Failing() bool { return s.failing.Load() }
+
 // OnlyInTests are the methods that this file and its neighbours add.
-var OnlyInTests = map[string]bool{"Write": true, "WriteOne": true, "Count": true, "Waiting": true, "Cached": true, "KnownLate": true, "Dump": true}
+var OnlyInTests = map[string]bool{"Fail": true, "Failing": true, "Write": true, "WriteOne": true, "Count": true, "Waiting": true, "Cached": true, "KnownLate": true, "Dump": true}
 
 // StatementName is what a watch is told of a statement.
 var StatementName = nameOf

@@ -275,6 +275,8 @@ func (tx *Tx) previousGeneration(ctx context.Context, r Refresh, g *Grant) error
 	var live bool
 	err := tx.row(ctx, `SELECT `+grantColumns+`, `+inForce+` FROM oauth_grant WHERE id = $1`, r.GrantID).Scan(append(g.columns(), &nullBool{&live})...)
 	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return ErrNotFound
 	case err != nil:
 		return err
 	case g.ClientID != r.ClientID, g.RedeemedAt.IsZero():

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -279,6 +280,60 @@ func TestConsent(t *testing.T) {
 			t.Errorf("event %+v", e)
 		}
 	})
+}
+
+// What two tabs allow at the same moment is both remembered, and so is what together
+// is longer than a scope may be, as far as it fits.
+func TestConsentUnited(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, func(t *testing.T, open opener) {
+		p := newParty(t, open)
+		remembered := func() string {
+			t.Helper()
+			scope, _, err := p.Consent(t.Context(), p.user.ID, p.client)
+			must(t, err)
+			return scope
+		}
+		allow := func(name, scope string) {
+			g := p.pending(name)
+			g.Scope = scope
+			if err := p.CreateGrant(t.Context(), g, &store.Consent{Remember: true}, by); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		for round := range 5 {
+			var tabs sync.WaitGroup
+			for tab := range 8 {
+				scope := fmt.Sprint("scope-", round, "-", tab)
+				tabs.Go(func() { allow(scope, scope) })
+			}
+			tabs.Wait()
+			if got, want := len(strings.Fields(remembered())), 8*(round+1); got != want {
+				t.Errorf("after %d rounds %d scopes are remembered, want %d", round+1, got, want)
+			}
+		}
+		long := func(letter string) string {
+			return strings.Join(numbered(letter, 30), " ")
+		}
+		allow("long a", long("a"))
+		allow("long b", long("b"))
+		got, err := oauth.ParseScope(remembered())
+		must(t, err) // it still is one
+		newest, err := oauth.ParseScope(long("b"))
+		must(t, err)
+		if !newest.Within(got) {
+			t.Error("what was just allowed is not remembered")
+		}
+	})
+}
+
+// numbered are so many long scope values.
+func numbered(letter string, n int) []string {
+	var all []string
+	for i := range n {
+		all = append(all, fmt.Sprint(strings.Repeat(letter, 90), i))
+	}
+	return all
 }
 
 // RFC 6749 Section 4.1.2: what a code can meet at the gate, each with the verdict

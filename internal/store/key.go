@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"time"
 )
@@ -127,20 +128,11 @@ func (s *Store) ResealKeys(ctx context.Context, keys []Key, wasCheck, check stri
 		}
 		for _, k := range keys {
 			if n, err := tx.exec(ctx, `UPDATE key_ring SET sealed = $2 WHERE id = $1`, k.ID, k.Sealed); err != nil || n == 0 {
-				return firstError(err, ErrConflict)
+				return cmp.Or(err, ErrConflict)
 			}
 		}
 		return tx.record(ctx, Event{At: now, Kind: EventKeysResealed, By: by})
 	}))
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // ResetKeys throws the ring away, with everything that only it could open:

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/hufu-auth/hufu/internal/oauth"
@@ -148,19 +150,42 @@ func (q *queries) consent(ctx context.Context, userID, clientID string, clientEp
 
 // remember stores what a grant was allowed; what was allowed earlier stays so.
 func (tx *Tx) remember(ctx context.Context, g *Grant) error {
+	// The row is made first, so that there is one to hold: another tab may remember too.
+	if _, err := tx.exec(ctx, `
+		INSERT INTO consent (user_id, client_id, client_epoch, scope, created_at, updated_at) VALUES ($1, $2, $3, '', $4, $4)
+		ON CONFLICT DO NOTHING`, g.UserID, g.ClientID, g.ClientEpoch, g.CreatedAt.Unix()); err != nil {
+		return err
+	}
 	before, _, err := tx.consent(ctx, g.UserID, g.ClientID, g.ClientEpoch, tx.own)
 	if err != nil {
 		return err
 	}
-	scope, err := oauth.ParseScope(before + " " + g.Scope)
-	if err != nil {
-		return err
-	}
-	_, err = tx.exec(ctx, `
-		INSERT INTO consent (user_id, client_id, client_epoch, scope, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $5)
-		ON CONFLICT (user_id, client_id) DO UPDATE SET client_epoch = excluded.client_epoch, scope = excluded.scope, updated_at = excluded.updated_at`,
-		g.UserID, g.ClientID, g.ClientEpoch, scope.String(), g.CreatedAt.Unix())
+	_, err = tx.exec(ctx, `UPDATE consent SET client_epoch = $3, scope = $4, updated_at = $5 WHERE user_id = $1 AND client_id = $2`,
+		g.UserID, g.ClientID, g.ClientEpoch, unite(before, g.Scope), g.CreatedAt.Unix())
 	return err
+}
+
+// unite adds a scope that was just allowed to what was allowed before, of which as much
+// stays as both together are still a scope: a client that was registered for others
+// again and again would make the text longer and longer.
+func unite(before, allowed string) string {
+	var all []string
+	added, size := strings.Fields(allowed), len(allowed)
+	for _, value := range strings.Fields(before) {
+		if !slices.Contains(added, value) {
+			if size+1+len(value) > oauth.MaxScope {
+				continue
+			}
+			size += 1 + len(value)
+		}
+		all = append(all, value)
+	}
+	for _, value := range added {
+		if !slices.Contains(all, value) {
+			all = append(all, value)
+		}
+	}
+	return strings.Join(all, " ")
 }
 
 // WithdrawConsent forgets a consent and revokes every grant of that user and

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/pressly/goose/v3/database"
 	_ "modernc.org/sqlite" // the driver "sqlite" of package database/sql
@@ -23,7 +24,7 @@ type file struct {
 	path    string
 	writers *sql.DB // for migrations
 	writer  *writer
-	readers *sql.DB // for reads of another kind than by key
+	readers *sql.DB // for exports
 	hands   *hands
 	watch   watch
 	group   func(units int)
@@ -46,11 +47,14 @@ func openFile(path string, o Options) (engine, error) {
 	return f, err
 }
 
+// busy is how long a command waits for another process to let it write.
+const busy = 10 * time.Second
+
 // What every connection is told, what those that write, and what those that read. The
 // busy timeout, in milliseconds, stands first: the others may already have to wait
 // for another process.
 var (
-	always = []string{"busy_timeout(10000)", "foreign_keys(1)"}
+	always = []string{fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()), "foreign_keys(1)"}
 	writes = []string{"journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(67108864)"}
 	reads  = []string{"query_only(1)"}
 )
@@ -99,17 +103,20 @@ func (f *file) copyAside(ctx context.Context, version int64) error {
 	if err := os.Remove(target); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("store: copy before migration: %w", err)
 	}
+	if err := makeFile(target); err != nil { // VACUUM would make one that others can read
+		return err
+	}
 	if _, err := f.writers.ExecContext(ctx, `VACUUM INTO $1`, target); err != nil {
 		return fmt.Errorf("store: copy before migration: %w", err)
 	}
-	return os.Chmod(target, 0o600)
+	return nil
 }
 
 func (f *file) settle(context.Context) error { return nil }
 
 // lock is the kernel's, on a file of its own: closing a descriptor of the database
-// itself would drop SQLite's locks. A server does not wait for a command that holds
-// the file longer than its callers would.
+// itself would drop SQLite's locks. From then on nobody waits for another process
+// longer than the callers of a server would; a command has the time.
 func (f *file) lock() (release func() error, err error) {
 	if release, err = lockFile(f.path+".lock", syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return nil, err
@@ -120,6 +127,7 @@ func (f *file) lock() (release func() error, err error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("store: lock: %w", err), release())
 	}
+	f.writer.patience.Store(int64(patience))
 	return release, nil
 }
 

@@ -25,7 +25,7 @@ var (
 	ErrConflict  = errors.New("store: already exists")
 	ErrExpired   = errors.New("store: expired")
 	ErrRevoked   = errors.New("store: revoked")
-	ErrReplayed  = errors.New("store: used before")
+	ErrReplayed  = errors.New("store: replayed: used before")
 	ErrNotLive   = errors.New("store: client or user no longer in force")
 	ErrExhausted = errors.New("store: too many wrong tries")
 	// ErrUnavailable is the cause of every failure that lies with the database
@@ -53,7 +53,7 @@ type Store struct {
 	unknown  unknown
 	cache    cache
 	changes  chan struct{}
-	failing  atomic.Bool // the last write failed for a reason that lies with the database
+	failing  atomic.Bool // a write has failed for a reason that lies with the database
 	before   int64       // schema version when it was opened
 }
 
@@ -142,9 +142,9 @@ func (s *Store) Lock() (release func() error, err error) { return s.engine.lock(
 // ErrLocked is returned when another server works on the same file.
 var ErrLocked = errors.New("another server is running on this database")
 
-// Ready reports whether the database can be read and written. Whether it can be
-// written is known from the last write; only when that failed is one tried that
-// changes nothing.
+// Ready reports whether the database can be read and written. As long as no write has
+// failed it can be; once one has, only one that is tried here tells that it can again:
+// a write that found nothing to change proves nothing.
 func (s *Store) Ready(ctx context.Context) error {
 	var one int
 	if err := s.row(ctx, `SELECT 1 FROM server`).Scan(&one); err != nil {
@@ -153,14 +153,19 @@ func (s *Store) Ready(ctx context.Context) error {
 	if !s.failing.Load() {
 		return nil
 	}
-	return wrap("write", s.writeOne(ctx, func(tx *Tx) error {
+	err := s.writeOne(ctx, func(tx *Tx) error {
 		_, err := tx.exec(ctx, `UPDATE server SET revision = revision`)
 		return err
-	}))
+	})
+	if err == nil {
+		s.failing.Store(false)
+	}
+	return wrap("write", err)
 }
 
-// patience is how long a call waits for its turn or for an answer, whatever is
-// wrong. A request that needs the database is refused within three seconds.
+// patience is how long a call of a server waits for its turn or for an answer. A
+// request that needs the database is refused within three seconds; only what SQLite has
+// begun to write is waited for, since it can no longer be called off.
 const patience = 2500 * time.Millisecond
 
 // A kind of unit says what it needs around it.
@@ -169,7 +174,7 @@ type kind int
 const (
 	whole      kind = iota // all of it or nothing
 	repeatable             // whole, and to do it twice is to do it once
-	single                 // writes by one gated statement, and only when it returns nil; repeatable too
+	single                 // writes by one gated statement, and only when it returns nil; may be done again too
 )
 
 // write runs unit in a transaction and returns when its commit is durable. An
@@ -193,8 +198,8 @@ func (s *Store) writeOne(ctx context.Context, unit func(tx *Tx) error) error {
 
 func (s *Store) do(ctx context.Context, k kind, unit func(tx *Tx) error) error {
 	err := s.engine.write(ctx, k, unit)
-	if failed := isFailure(err); failed != s.failing.Load() {
-		s.failing.Store(failed)
+	if isFailure(err) {
+		s.failing.Store(true)
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -25,9 +26,10 @@ type redemption struct{ grantID, requestID string }
 type schedule struct{ next, end time.Time }
 
 const (
-	longestCode   = time.Minute     // no code lives longer
-	takeBackAgain = 5 * time.Second // when it has been taken back once
-	maxUnknown    = 100_000         // of an outage; more than that are not remembered
+	longestCode    = time.Minute     // no code lives longer
+	longestRequest = 24 * time.Hour  // no sealed request lives longer, and with it the row that remembers it
+	takeBackAgain  = 5 * time.Second // when it has been taken back once
+	maxUnknown     = 100_000         // of an outage; more than that are not remembered
 )
 
 func (u *unknown) add(r redemption, now time.Time) {
@@ -41,7 +43,8 @@ func (u *unknown) add(r redemption, now time.Time) {
 	}
 }
 
-// due returns what is to be taken back now, and forgets what is over.
+// due returns what is to be taken back now, the oldest first, and forgets what is over:
+// what was under way when the database went is what may have come into force.
 func (u *unknown) due(now time.Time) (due []redemption) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -53,6 +56,7 @@ func (u *unknown) due(now time.Time) (due []redemption) {
 			delete(u.acts, r)
 		}
 	}
+	slices.SortFunc(due, func(a, b redemption) int { return u.acts[a].end.Compare(u.acts[b].end) })
 	return due
 }
 
@@ -75,9 +79,10 @@ func (s *Store) TakeBack(ctx context.Context, now time.Time) error {
 	for _, r := range s.unknown.due(now) {
 		if err := s.writeOne(ctx, func(tx *Tx) error {
 			_, err := tx.exec(ctx, `
-				UPDATE oauth_grant SET redeemed_at = NULL, redeemed_by = '-' || $2
+				UPDATE oauth_grant SET redeemed_at = NULL, redeemed_by = '-' || $2,
+					keep_until = CASE WHEN redeemed_at IS NULL OR keep_until < created_at + $3 THEN keep_until ELSE created_at + $3 END
 				WHERE id = $1 AND (redeemed_by = $2 OR redeemed_at IS NULL AND redeemed_by <> '-' || $2)
-				  AND generation = 0 AND revoked_at IS NULL`, r.grantID, r.requestID)
+				  AND generation = 0 AND revoked_at IS NULL`, r.grantID, r.requestID, int64(longestRequest/time.Second))
 			return err
 		}); err != nil {
 			return wrap("take back", err)

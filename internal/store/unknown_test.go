@@ -135,7 +135,7 @@ func TestTakeBack(t *testing.T) {
 				r.proxy.Hang()
 			}
 			redeem := func(s *store.Store, requestID string) error {
-				return s.RedeemCode(t.Context(), g.ID, g.ClientID, requestID, now, now.Add(time.Hour))
+				return s.RedeemCode(t.Context(), g.ID, g.ClientID, requestID, now, now.Add(90*24*time.Hour))
 			}
 			refusedInTime(t, "redemption", func() error { return redeem(r.Store, "mine") })
 			if outage.arrived { // as the database sees it
@@ -147,6 +147,10 @@ func TestTakeBack(t *testing.T) {
 			r.proxy.Heal()
 			must(t, r.TakeBack(t.Context(), now))
 
+			// The row is one of a code again, and goes with it, not with tokens.
+			if n := count(t, r.beside, `SELECT COUNT(*) FROM oauth_grant WHERE id = $1 AND keep_until > $2`, g.ID, now.Add(24*time.Hour).Unix()); n != 0 {
+				t.Error("the row is kept for as long as one of tokens")
+			}
 			// A statement that hung may arrive after it was taken back, and finds that.
 			want(t, "a statement that comes late", redeem(r.beside, "mine"), store.ErrNotLive)
 			must(t, redeem(r.Store, "again"))

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"runtime"
@@ -28,6 +29,7 @@ type writer struct {
 	group []*unit // of the transaction that is open
 
 	committed func(units int) // told of every group
+	patience  atomic.Int64    // how long a unit may wait in line, as a time.Duration
 
 	mu     sync.RWMutex // held for reading while a unit is handed over
 	closed bool
@@ -53,6 +55,7 @@ func newWriter(h *hand, over watch, committed func(units int)) *writer {
 		committed = func(int) {}
 	}
 	w := &writer{conn: h, committed: committed, group: make([]*unit, maxGroup), tx: &Tx{queries: &queries{over.over(h)}}, units: make(chan *unit, 4*maxGroup), done: make(chan struct{})}
+	w.patience.Store(int64(busy))
 	go w.loop()
 	return w
 }
@@ -63,17 +66,17 @@ func newWriter(h *hand, over watch, committed func(units int)) *writer {
 // cannot be unsaid.
 func (w *writer) do(ctx context.Context, one bool, run func(tx *Tx) error) error {
 	u := &unit{run: run, one: one, done: make(chan struct{})}
-	if err := w.hand(ctx, u); err != nil {
+	impatience := time.NewTimer(time.Duration(w.patience.Load()))
+	defer impatience.Stop()
+	if err := w.hand(ctx, u, impatience.C); err != nil {
 		return err
 	}
-	impatience := time.NewTimer(patience)
-	defer impatience.Stop()
 	select {
 	case <-u.done:
 		return u.err
 	case <-impatience.C:
 		if u.state.CompareAndSwap(waiting, givenUp) {
-			return fmt.Errorf("%w: the disk is too slow", ErrUnavailable)
+			return errSlow
 		}
 	case <-ctx.Done():
 		if u.state.CompareAndSwap(waiting, givenUp) {
@@ -84,7 +87,11 @@ func (w *writer) do(ctx context.Context, one bool, run func(tx *Tx) error) error
 	return u.err
 }
 
-func (w *writer) hand(ctx context.Context, u *unit) error {
+var errSlow = fmt.Errorf("%w: the disk is too slow, or another process writes for too long", ErrUnavailable)
+
+// hand puts a unit into the line, which is full when nothing has been written for a
+// while: those who gave up stand in it still.
+func (w *writer) hand(ctx context.Context, u *unit, impatience <-chan time.Time) error {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	if w.closed {
@@ -93,6 +100,8 @@ func (w *writer) hand(ctx context.Context, u *unit) error {
 	select {
 	case w.units <- u:
 		return nil
+	case <-impatience:
+		return errSlow
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -192,16 +201,18 @@ func (w *writer) begin(ctx context.Context) error {
 // outside of it.
 func (w *writer) abandon(ctx context.Context, group []*unit, why error) {
 	_, undo := w.tx.exec(ctx, "ROLLBACK")
-	finish(group, fmt.Errorf("%w: %w", ErrUnavailable, errors.Join(why, undo)))
+	// The reason is told and not wrapped: it is one unit's, and to the others it must
+	// not look like a verdict about them.
+	finish(group, fmt.Errorf("%w: %v", ErrUnavailable, errors.Join(why, undo))) //nolint:errorlint // see above
 }
 
 // run gives a unit a savepoint, and takes it back when the unit fails. broken
 // tells that the transaction around it cannot go on.
 func (w *writer) run(ctx context.Context, u *unit) (err, broken error) {
 	if u.one {
-		// A verdict is reached without having written; after any other failure nobody
-		// could tell.
-		if err = guard(u.run, w.tx); err != nil && !isVerdict(err) {
+		// A verdict is reached without having written, and so is finding nothing; after
+		// any other failure nobody could tell.
+		if err = guard(u.run, w.tx); err != nil && !isVerdict(err) && !errors.Is(err, sql.ErrNoRows) {
 			return nil, err
 		}
 		return err, nil
@@ -211,7 +222,7 @@ func (w *writer) run(ctx context.Context, u *unit) (err, broken error) {
 	}
 	if err = guard(u.run, w.tx); err != nil {
 		if _, undo := w.tx.exec(ctx, "ROLLBACK TO unit"); undo != nil {
-			return nil, fmt.Errorf("undo: %w: %w", undo, err)
+			return nil, fmt.Errorf("undo: %w: %v", undo, err) //nolint:errorlint // of this unit alone
 		}
 	}
 	if _, release := w.tx.exec(ctx, "RELEASE unit"); release != nil {

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -357,11 +358,81 @@ func TestBusyFile(t *testing.T) {
 	if err := s.Ready(t.Context()); err != nil {
 		t.Errorf("a reader waits for a writer: %v", err)
 	}
+	time.Sleep(3 * time.Second) // longer than the callers of a server wait: a command has the time
 	release()
 	want(t, "write behind another process", <-answered, nil)
 	if !has(t, s, "waited") {
 		t.Error("acknowledged and not there")
 	}
+}
+
+// Of those who wait while a server can write nothing, each is told so within three
+// seconds, also who finds the line full of others that have given up (DB-02).
+func TestFullLine(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	unlock, err := s.Lock()
+	must(t, err)
+	t.Cleanup(func() { must(t, unlock()) })
+	release := hold(t, s)
+	for range 2 {
+		var waiting sync.WaitGroup
+		for range 300 {
+			waiting.Go(func() {
+				began := time.Now()
+				err := s.Write(context.Background(), func(*store.Tx) error { return nil })
+				if took := time.Since(began); !errors.Is(err, store.ErrUnavailable) || took > 3*time.Second {
+					t.Errorf("after %v: %v", took, err)
+				}
+			})
+		}
+		waiting.Wait()
+	}
+	release()
+	must(t, s.Write(t.Context(), put(t.Context(), "after")))
+}
+
+// A refresh token whose row is gone is refused alone, whoever shares its commit.
+func TestGroupWithUnknownGrant(t *testing.T) {
+	t.Parallel()
+	p := newParty(t, open)
+	live := p.createLive(t, "live")
+	results := together(t, p.Store,
+		func() error { return p.Write(t.Context(), put(t.Context(), "first")) },
+		func() error {
+			_, err := p.NextGeneration(t.Context(), store.Refresh{GrantID: store.NewGrantID(), ClientID: p.client.ID, Rotate: true, Grace: time.Minute, Idle: time.Hour, Now: now})
+			return err
+		},
+		func() error {
+			_, err := p.NextGeneration(t.Context(), store.Refresh{GrantID: live.ID, ClientID: p.client.ID, Rotate: true, Grace: time.Minute, Idle: time.Hour, Now: now})
+			return err
+		},
+	)
+	for i, verdict := range []error{nil, store.ErrNotFound, nil} {
+		want(t, fmt.Sprint("unit ", i), results[i], verdict)
+	}
+	if !has(t, p.Store, "first") {
+		t.Error("a neighbour was acknowledged and is not there")
+	}
+}
+
+// Once a write has failed, a server is ready again when one has gone through, and not
+// when one found nothing to change (DB-04).
+func TestReadyAfterNothing(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, func(t *testing.T, open opener) {
+		p := newParty(t, open)
+		p.Fail()
+		want(t, "a revocation of nothing", p.RevokeGrant(t.Context(), store.NewGrantID(), "kind", "reason", now, by), store.ErrNotFound)
+		must(t, p.EndSession(t.Context(), "nobody", now, by))
+		if !p.Failing() {
+			t.Error("a write that changed nothing counts as one that went through")
+		}
+		must(t, p.Ready(t.Context()))
+		if p.Failing() {
+			t.Error("still failing after a write went through")
+		}
+	})
 }
 
 // When SQLite has ended the transaction under a group, as it does when the disk
@@ -407,6 +478,7 @@ func TestOneStatement(t *testing.T) {
 	}{
 		"writes":  {put(t.Context(), "writes"), nil, nil},
 		"verdict": {func(*store.Tx) error { return store.ErrReplayed }, store.ErrReplayed, nil},
+		"nothing": {func(*store.Tx) error { return sql.ErrNoRows }, sql.ErrNoRows, nil},
 		"fails": {func(tx *store.Tx) error {
 			if err := put(t.Context(), "fails")(tx); err != nil {
 				return err
