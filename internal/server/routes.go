@@ -94,10 +94,14 @@ func (h *home) serve(w http.ResponseWriter, r *http.Request) error {
 }
 
 // alive says that the process runs.
-func alive(w http.ResponseWriter, _ *http.Request) error { return word(w, http.StatusOK, "ok") }
+func alive(w http.ResponseWriter, r *http.Request) error {
+	web.EventOf(r.Context()).Quiet = true
+	return word(w, http.StatusOK, "ok")
+}
 
 // ready says whether the server can serve what needs the database.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
+	web.EventOf(r.Context()).Quiet = true
 	if err := s.Store.Ready(r.Context()); err != nil {
 		web.EventOf(r.Context()).Failure = err
 		return word(w, http.StatusServiceUnavailable, "unavailable")

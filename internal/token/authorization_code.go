@@ -26,6 +26,7 @@ func (e *Endpoint) authorizationCode(ctx context.Context, c *client.Authenticate
 	if err != nil {
 		return nil, err
 	}
+	web.EventOf(ctx).GrantID, web.EventOf(ctx).UserID = g.ID, g.UserID
 	if err := e.checkCode(ctx, c, g, form); err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/hufu-auth/hufu/internal/issuer"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
+	"github.com/hufu-auth/hufu/internal/web"
 )
 
 // refreshToken gives new tokens for a refresh token, RFC 6749 Section 6, and
@@ -22,6 +23,7 @@ func (e *Endpoint) refreshToken(ctx context.Context, c *client.Authenticated, fo
 	if err != nil {
 		return nil, invalidGrant(badRefreshToken, err)
 	}
+	web.EventOf(ctx).GrantID = token.GrantID
 	narrowed, err := e.narrow(ctx, c, token, form)
 	if err != nil {
 		return nil, err

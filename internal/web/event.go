@@ -24,6 +24,7 @@ type Event struct {
 	Trace     *Trace // nil when the request is part of none
 	Token     Token  // the access token that was given
 	SignIn    SignIn // how somebody tried to sign in
+	Quiet     bool   // asked all the time by machines: worth a line only when it fails
 	status    int16
 	written   bool
 	panicked  bool // perhaps when the answer was on its way
@@ -113,6 +114,9 @@ func EventOf(ctx context.Context) *Event {
 // look for its caller, which is always this one.
 func (e *Event) log(log *slog.Logger, r *http.Request, began, ended time.Time) {
 	level := slog.LevelInfo
+	if e.Quiet && e.Failure == nil {
+		level = slog.LevelDebug
+	}
 	if e.status >= http.StatusInternalServerError || e.panicked {
 		level = slog.LevelError
 	}
