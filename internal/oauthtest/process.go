@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -26,9 +27,11 @@ func Build(ctx context.Context, folder string, tags ...string) (program string, 
 	return program, nil
 }
 
-// FreeAddress is a loopback address that nobody listens on.
+// FreeAddress is a loopback address that nobody listens on. It stays free for a server
+// that is stopped and started: connections of other programs go out from 127.0.0.1, and
+// it is another one.
 func FreeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+rand.IntN(250), rand.IntN(256), 1+rand.IntN(254)))
 	if err != nil {
 		return "", err
 	}
