@@ -122,13 +122,14 @@ func (e *Endpoint) dispatch(w http.ResponseWriter, r *http.Request, q *request) 
 		return e.refuse(w, r, q, err)
 	}
 	silent := q.prompts["none"]
-	// A hint could only be an ID token of ours, and none was ever issued: it names
-	// nobody who is signed in here.
-	foreign := silent && q.form.Get("id_token_hint") != ""
-	if session == nil || foreign || e.needsSignIn(r, q, session) {
-		if silent {
-			return e.refuse(w, r, q, oauth.Errorf(oauth.LoginRequired, "the user must sign in"))
-		}
+	foreign := session != nil && q.isForeign(session)
+	switch {
+	case session != nil && !foreign && !e.needsSignIn(r, q, session):
+	case silent:
+		return e.refuse(w, r, q, oauth.Errorf(oauth.LoginRequired, "the user must sign in"))
+	case foreign && e.signedInFor(r, q, session):
+		return e.refuse(w, r, q, oauth.Errorf(oauth.LoginRequired, "another user signed in than the one who was asked for"))
+	default:
 		return e.toPage(w, r, q, login.Path)
 	}
 	asks, err := e.needsConsent(r, q, session)
@@ -142,6 +143,11 @@ func (e *Endpoint) dispatch(w http.ResponseWriter, r *http.Request, q *request) 
 		return e.toPage(w, r, q, ConsentPath)
 	}
 	return e.issue(w, r, q, session, nil)
+}
+
+// isForeign reports whether a session is of somebody else than the request wants.
+func (q *request) isForeign(session *store.Session) bool {
+	return q.subject != "" && q.subject != session.UserID
 }
 
 // toPage seals the request for this browser and leads to one of our pages.

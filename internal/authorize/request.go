@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/hufu-auth/hufu/internal/login"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
 	"github.com/hufu-auth/hufu/internal/web"
@@ -28,13 +29,15 @@ type request struct {
 	redirect     oauth.Redirect
 	redirectSent bool
 	state        string
-	responseType string
+	responseType string // as ParseResponseType has it
 	mode         string // response mode that answers, errors included
 
 	scope     oauth.Scope
 	resource  []string
 	challenge oauth.Challenge
 	nonce     string
+	claims    *oauth.ClaimsRequest
+	subject   string // whose answer is wanted; "" for anybody's, nobody for none that is known
 	prompts   map[string]bool
 	maxAge    *int64 // seconds; nil when nobody asked
 	loginHint string
@@ -76,6 +79,7 @@ func (e *Endpoint) validate(ctx context.Context, path string, form oauth.Form, b
 		q.checkMode, func() error { return broken }, q.checkState, q.checkType, q.checkUnsupported,
 		func() error { return q.checkAllowed(e.Forbidden) },
 		q.checkPKCE, q.checkScope, q.checkResource, q.checkPrompts, q.checkMaxAge, q.checkTexts,
+		q.checkOpenID, func() error { return e.findSubject(q) },
 	} {
 		if err := check(); err != nil {
 			return q, err
@@ -128,12 +132,10 @@ func (q *request) matchRedirect() error {
 
 // checkMode settles where the answer goes: the query for a code, the fragment
 // for a token, or what response_mode says (OAuth 2.0 Multiple Response Type
-// Encoding Practices Section 2.1). A token never goes into a query.
+// Encoding Practices Section 2.1). A token never goes into a query, nor does an error
+// where one would have come.
 func (q *request) checkMode() error {
-	q.responseType = q.form.Get("response_type")
-	carriesToken := pinned[q.path] == oauth.ResponseTypeToken || slices.ContainsFunc(strings.Fields(q.responseType), func(t string) bool {
-		return t == oauth.ResponseTypeToken || t == "id_token" // not given yet, but refused where it would come
-	})
+	carriesToken := pinned[q.path] == oauth.ResponseTypeToken || oauth.IsFrontChannel(q.form.Get("response_type"))
 	q.mode = oauth.ResponseModeQuery
 	if carriesToken {
 		q.mode = oauth.ResponseModeFragment
@@ -162,14 +164,15 @@ func (q *request) checkState() error {
 // checkType tells a missing response type from one that is unknown, or that
 // this address does not give.
 func (q *request) checkType() error {
-	want := pinned[q.path]
+	want, text := pinned[q.path], q.form.Get("response_type")
+	q.responseType = oauth.ParseResponseType(text)
 	switch {
-	case q.responseType == "":
+	case text == "":
 		return oauth.Errorf(oauth.InvalidRequest, "response_type is missing")
 	case want != "" && q.responseType != want:
 		return oauth.Errorf(oauth.UnsupportedResponseType, "this address is for response_type %s only", want)
-	case q.responseType != oauth.ResponseTypeCode && q.responseType != oauth.ResponseTypeToken:
-		return oauth.Errorf(oauth.UnsupportedResponseType, "response_type must be code or token")
+	case q.responseType == "":
+		return oauth.Errorf(oauth.UnsupportedResponseType, "response_type must be one of %s", strings.Join(oauth.ResponseTypes, ", "))
 	}
 	return nil
 }
@@ -191,7 +194,7 @@ func (q *request) checkUnsupported() error {
 
 // checkAllowed asks whether the client is registered for the response type.
 func (q *request) checkAllowed(forbidden []string) error {
-	if q.responseType == oauth.ResponseTypeToken && slices.Contains(forbidden, oauth.GrantImplicit) {
+	if oauth.IsFrontChannel(q.responseType) && slices.Contains(forbidden, oauth.GrantImplicit) {
 		return oauth.Errorf(oauth.UnsupportedResponseType, "this server gives no tokens at the authorization endpoint")
 	}
 	if !q.client.Metadata.HasResponseType(q.responseType) {
@@ -204,7 +207,7 @@ func (q *request) checkPKCE() (err error) {
 	if q.challenge, err = oauth.ParseChallenge(q.form); err != nil {
 		return err
 	}
-	if q.challenge == "" && q.responseType == oauth.ResponseTypeCode && q.client.Metadata.NeedsPKCE() {
+	if q.challenge == "" && q.gives(oauth.ResponseTypeCode) && q.client.Metadata.NeedsPKCE() {
 		return oauth.Errorf(oauth.InvalidRequest, "code_challenge is missing; this client must use PKCE with S256")
 	}
 	return nil
@@ -263,6 +266,55 @@ func (q *request) checkTexts() error {
 	q.loginHint = bound(strings.TrimSpace(q.form.Get("login_hint")), maxHint)
 	return nil
 }
+
+// nobody is the subject of a request that only somebody unknown could answer.
+const nobody = "-"
+
+// checkOpenID looks at what OpenID Connect adds to a request, and only at one that is an
+// OpenID request by its scope (OpenID Connect Core Section 3.1.2.1).
+func (q *request) checkOpenID() (err error) {
+	q.claims = &oauth.ClaimsRequest{}
+	if !q.scope.Contains(oauth.ScopeOpenID) {
+		if q.gives(oauth.ResponseTypeIDToken) {
+			return oauth.Errorf(oauth.InvalidRequest, "scope must hold openid where response_type holds id_token")
+		}
+		return nil
+	}
+	if q.gives(oauth.ResponseTypeIDToken) && q.nonce == "" {
+		return oauth.Errorf(oauth.InvalidRequest, "nonce is missing; an ID token that comes through the browser needs one")
+	}
+	if q.claims, err = oauth.ParseClaims(q.form.Get("claims")); err != nil {
+		return err
+	}
+	if wanted := q.claims.EssentialACR(); len(wanted) > 0 && !slices.Contains(wanted, login.ACRPassword) {
+		return oauth.Refuse(oauth.UnmetAuthentication, "no sign-in here has an acr that was asked for as essential", fmt.Errorf("asked for: %.200q", wanted))
+	}
+	return nil
+}
+
+// findSubject reads whose answer is wanted: the user of an ID token hint, or the sub
+// that the claims parameter names (OpenID Connect Core Sections 3.1.2.1 and 5.5.1). A
+// hint that is none of ours names nobody, and a hint signs nobody in.
+func (e *Endpoint) findSubject(q *request) error {
+	q.subject = q.claims.Subject()
+	hint := q.form.Get("id_token_hint")
+	if hint == "" {
+		return nil
+	}
+	subject := nobody
+	if t, err := e.Issuer.ReadIDToken(hint, ""); err == nil {
+		subject = t.Subject
+	}
+	if q.subject != "" && q.subject != subject {
+		subject = nobody
+	}
+	q.subject = subject
+	return nil
+}
+
+// gives reports whether the answer to the request holds what a word of its response
+// type stands for.
+func (q *request) gives(word string) bool { return oauth.Gives(q.responseType, word) }
 
 // bound cuts a text that is only shown or matched.
 func bound(s string, size int) string {

@@ -1,6 +1,7 @@
 package authorize
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -20,9 +21,16 @@ const maxImplicitLifetime = 10 * time.Minute
 // durable before the answer leaves, and tokens are signed after that.
 func (e *Endpoint) issue(w http.ResponseWriter, r *http.Request, q *request, session *store.Session, consent *store.Consent) error {
 	event := web.EventOf(r.Context())
+	about, err := e.about(r.Context(), q, session)
+	if errors.Is(err, store.ErrNotFound) {
+		return web.Redirect(w, e.restartURL(q)) // deleted meanwhile
+	}
+	if err != nil {
+		return e.refuse(w, r, q, err)
+	}
 	g, code := e.grant(q, session)
 	by := store.By{Actor: session.UserID, Address: event.Address, RequestID: event.RequestID}
-	err := e.Store.CreateGrant(r.Context(), g, consent, by)
+	err = e.Store.CreateGrant(r.Context(), g, consent, by)
 	switch {
 	case errors.Is(err, store.ErrReplayed):
 		return e.usedUp(q)
@@ -33,14 +41,60 @@ func (e *Endpoint) issue(w http.ResponseWriter, r *http.Request, q *request, ses
 		return e.refuse(w, r, q, err)
 	}
 	event.GrantID, event.Grant = g.ID, g.GrantType
-	params := []oauth.Param{{Name: "code", Value: code}}
-	if q.responseType == oauth.ResponseTypeToken {
-		if params, err = e.token(g, q); err != nil {
-			return e.refuse(w, r, q, err)
-		}
+	params, err := e.answer(g, q, code, about)
+	if err != nil {
+		return e.refuse(w, r, q, err)
+	}
+	if q.gives(oauth.ResponseTypeToken) {
 		event.Token = issuer.TokenForm(&q.client.Metadata)
 	}
 	return e.respond(w, r, q, params)
+}
+
+// answer is what the response type asked for: a code, an access token, an ID token, or
+// several of them (OAuth 2.0 Multiple Response Type Encoding Practices Section 3).
+func (e *Endpoint) answer(g *store.Grant, q *request, code string, about issuer.Claims) (params []oauth.Param, err error) {
+	if code != "" {
+		params = append(params, oauth.Param{Name: "code", Value: code})
+	}
+	var token string
+	if q.gives(oauth.ResponseTypeToken) {
+		granted, err := e.token(g, q)
+		if err != nil {
+			return nil, err
+		}
+		params, token = append(params, granted...), granted[0].Value
+	}
+	if q.gives(oauth.ResponseTypeIDToken) {
+		beside := issuer.Beside{Nonce: q.nonce, Code: code, AccessToken: token, Claims: about}
+		idToken, err := e.Issuer.IDToken(g, &q.client.Metadata, e.implicitLifetime(q), beside)
+		if err != nil {
+			return nil, err
+		}
+		params = append(params, oauth.Param{Name: "id_token", Value: idToken})
+	}
+	return params, nil
+}
+
+// about reads the claims about the user that go into an ID token from here: those that
+// the claims parameter wants in it, and those of the scope where no access token will
+// be there to ask UserInfo with (OpenID Connect Core Section 5.4).
+func (e *Endpoint) about(ctx context.Context, q *request, session *store.Session) (issuer.Claims, error) {
+	if !q.gives(oauth.ResponseTypeIDToken) {
+		return nil, nil
+	}
+	names := q.claims.IDTokenNames()
+	if q.responseType == oauth.ResponseTypeIDToken {
+		names = append(q.scope.Claims(), names...)
+	}
+	if len(names) == 0 {
+		return nil, nil
+	}
+	user, err := e.Store.User(ctx, session.UserID)
+	if err != nil {
+		return nil, err
+	}
+	return issuer.ClaimsOf(user, names)
 }
 
 // grant fills a row: pending with a code, or live at once for a token.
@@ -55,11 +109,20 @@ func (e *Endpoint) grant(q *request, session *store.Session) (g *store.Grant, co
 	if q.scope.Contains(oauth.ScopeOpenID) && !q.scope.Contains(oauth.ScopeOfflineAccess) {
 		g.SessionID = session.SID
 	}
-	if q.responseType == oauth.ResponseTypeToken {
-		g.GrantType, g.RedeemedAt, g.ExpiresAt = oauth.GrantImplicit, now, now.Add(e.implicitLifetime(q))
-	} else {
+	if q.scope.Contains(oauth.ScopeOpenID) {
+		g.Claims = q.claims.Text()
+	}
+	if q.gives(oauth.ResponseTypeCode) {
 		code = issuer.NewCode()
 		g.CodeHash, g.CodeExpiresAt = issuer.HashCode(code), now.Add(e.codeLifetime(q))
+	} else {
+		g.GrantType, g.RedeemedAt = oauth.GrantImplicit, now
+	}
+	g.ExpiresAt = now // an ID token alone is no more to be asked about
+	if q.gives(oauth.ResponseTypeToken) {
+		g.ExpiresAt = now.Add(e.implicitLifetime(q))
+	}
+	if g.CodeExpiresAt.After(g.ExpiresAt) {
 		g.ExpiresAt = g.CodeExpiresAt
 	}
 	if q.resumed {

@@ -76,7 +76,7 @@ const maxSealed = 6 << 10
 // do not travel.
 var carried = []string{
 	"response_type", "client_id", "redirect_uri", "scope", "state", "response_mode", "nonce", "prompt", "max_age",
-	"login_hint", "ui_locales", "code_challenge", "code_challenge_method", "resource", "acr_values", "id_token_hint",
+	"login_hint", "ui_locales", "code_challenge", "code_challenge_method", "resource", "claims", "id_token_hint",
 }
 
 // seal makes the text that carries a request. browser is "" for one that may go

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
 )
 
@@ -63,14 +64,8 @@ func isEmail(text string) bool {
 		!strings.Contains(domain, "@") && !strings.ContainsFunc(text, bad)
 }
 
-// reservedClaims belong to the protocol, or have flags of their own: nobody sets
-// them for a user.
-var reservedClaims = []string{
-	"sub", "iss", "aud", "exp", "nbf", "iat", "jti", // RFC 7519 Section 4.1
-	"nonce", "auth_time", "acr", "amr", "azp", "at_hash", "c_hash", "s_hash", "sid", // OpenID Connect Core Section 2
-	"client_id", "scope", "cnf", "act", "may_act", "authorization_details", "active", "token_type", "events", "_claim_names", "_claim_sources",
-	"email", "email_verified",
-}
+// flaggedClaims have flags of their own.
+var flaggedClaims = []string{"email", "email_verified"}
 
 // standardClaims are those of OpenID Connect Core Section 5.1 with the type that
 // is written there.
@@ -121,7 +116,7 @@ func editClaims(before json.RawMessage, typed []string) (json.RawMessage, error)
 
 func checkClaimName(name string) error {
 	switch {
-	case slices.Contains(reservedClaims, name):
+	case oauth.IsProtocolClaim(name), slices.Contains(flaggedClaims, name):
 		return usagef("--claim %s: this claim is not a user's to set", name)
 	case len(name) > maxClaimName, !utf8.ValidString(name), strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }):
 		return usagef("--claim: want a name of at most %d bytes, without spaces", maxClaimName)

@@ -31,6 +31,8 @@ var arguments = map[string]bool{
 	"name": true, "pinned": true, "want": true, "e.Limit": true,
 	"maxValues": true, "maxText": true, "maxRedirectURIs": true, "maxState": true, "maxNonce": true, "maxHint": true,
 	"minSecret": true, "maxSecret": true, "MaxScope": true, "math.MaxInt32": true, `strings.Join(known, ", ")`: true,
+	"maxClaimsText": true, "maxClaimNames": true, "maxLogoutState": true, `strings.Join(oauth.ResponseTypes, ", ")`: true,
+	`strings.Join(ResponseTypes, ", ")`: true, `strings.Join(SigningAlgorithms, ", ")`: true,
 }
 
 // verbs are the ones a description may hold; %q would bring double quotes.

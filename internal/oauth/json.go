@@ -23,7 +23,7 @@ func (o *Object) name(name string) {
 	if o.text[len(o.text)-1] != '{' {
 		o.text = append(o.text, ',')
 	}
-	o.text = append(appendString(o.text, name), ':')
+	o.text = append(AppendString(o.text, name), ':')
 }
 
 // Bool adds a truth value.
@@ -72,7 +72,7 @@ func (o *Object) IntsIf(name string, values []int64) {
 // String adds a string.
 func (o *Object) String(name, value string) {
 	o.name(name)
-	o.text = appendString(o.text, value)
+	o.text = AppendString(o.text, value)
 }
 
 // StringIf adds a string unless it is empty.
@@ -89,7 +89,7 @@ func (o *Object) StringsIf(name string, values []string) {
 	}
 	o.name(name)
 	for i, value := range values {
-		o.text = appendString(append(o.text, separator(i)), value)
+		o.text = AppendString(append(o.text, separator(i)), value)
 	}
 	o.text = append(o.text, ']')
 }
@@ -103,6 +103,12 @@ func (o *Object) AudienceIf(name string, values Audience) {
 	o.StringsIf(name, values)
 }
 
+// Raw adds a value that is JSON already.
+func (o *Object) Raw(name string, value json.RawMessage) {
+	o.name(name)
+	o.text = append(o.text, value...)
+}
+
 // separator stands in front of an element of a list.
 func separator(i int) byte {
 	if i == 0 {
@@ -111,9 +117,9 @@ func separator(i int) byte {
 	return ','
 }
 
-// appendString quotes a string. Nearly all are plain and copied; the others are
-// left to encoding/json.
-func appendString(to []byte, s string) []byte {
+// AppendString appends a text as a JSON string. Nearly all are plain and copied; the
+// others are left to encoding/json.
+func AppendString(to []byte, s string) []byte {
 	for i := range len(s) {
 		if !plain[s[i]] {
 			text, _ := json.Marshal(s) // a string has a text, whatever is in it

@@ -9,12 +9,6 @@ const (
 	GrantRefreshToken      = "refresh_token"      // RFC 6749 Section 6
 )
 
-// Response types of the authorization endpoint, RFC 6749 Section 3.1.1.
-const (
-	ResponseTypeCode  = "code"
-	ResponseTypeToken = "token"
-)
-
 // Response modes, OAuth 2.0 Multiple Response Type Encoding Practices Section
 // 2.1 and OAuth 2.0 Form Post Response Mode.
 const (
@@ -37,6 +31,7 @@ type TokenResponse struct {
 	TokenType    string `json:"token_type"`
 	ExpiresIn    int64  `json:"expires_in"` // seconds
 	RefreshToken string `json:"refresh_token,omitempty"`
+	IDToken      string `json:"id_token,omitempty"` // OpenID Connect Core Section 3.1.3.3
 	Scope        string `json:"scope,omitempty"`
 }
 
@@ -47,6 +42,7 @@ func (r *TokenResponse) AppendJSON(to []byte) []byte {
 	o.String("token_type", r.TokenType)
 	o.Int("expires_in", r.ExpiresIn)
 	o.StringIf("refresh_token", r.RefreshToken)
+	o.StringIf("id_token", r.IDToken)
 	o.StringIf("scope", r.Scope)
 	return o.End()
 }

@@ -27,7 +27,16 @@ type ClientMetadata struct {
 	Contacts                []string `json:"contacts,omitempty"`
 	SoftwareID              string   `json:"software_id,omitempty"`
 	SoftwareVersion         string   `json:"software_version,omitempty"`
-	DefaultMaxAge           *int64   `json:"default_max_age,omitempty"` // seconds, OpenID Connect Registration Section 2
+	// Members of OpenID Connect Registration Section 2.
+	DefaultMaxAge   *int64   `json:"default_max_age,omitempty"`   // seconds
+	RequireAuthTime bool     `json:"require_auth_time,omitempty"` // met always: every ID token tells
+	DefaultACR      []string `json:"default_acr_values,omitempty"`
+	IDTokenAlg      string   `json:"id_token_signed_response_alg,omitempty"` // "" means RS256
+	UserInfoAlg     string   `json:"userinfo_signed_response_alg,omitempty"` // "" means plain JSON
+	SubjectType     string   `json:"subject_type,omitempty"`                 // "" means public
+
+	// Members of OpenID Connect RP-Initiated Logout Section 3.1.
+	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
 
 	// Members of this server.
 	DefaultScope         string   `json:"default_scope,omitempty"`                    // granted when a request names no scope
@@ -133,6 +142,11 @@ func (m *ClientMetadata) Normalize() {
 	if len(m.GrantTypes) == 0 {
 		m.GrantTypes = []string{GrantAuthorizationCode}
 	}
+	for i, t := range m.ResponseTypes {
+		if usual := ParseResponseType(t); usual != "" {
+			m.ResponseTypes[i] = usual
+		}
+	}
 	if m.ResponseTypes == nil {
 		if m.HasGrant(GrantAuthorizationCode) {
 			m.ResponseTypes = append(m.ResponseTypes, ResponseTypeCode)
@@ -146,7 +160,7 @@ func (m *ClientMetadata) Normalize() {
 // Validate checks a registration, RFC 7591 Section 2. It is the one check for
 // every way in which clients are made.
 func (m *ClientMetadata) Validate() error {
-	for _, check := range []func() error{m.checkGrants, m.checkRedirects, m.checkText, m.checkScopes, m.checkTokens, m.checkLifetimes} {
+	for _, check := range []func() error{m.checkGrants, m.checkRedirects, m.checkText, m.checkScopes, m.checkTokens, m.checkLifetimes, m.checkOpenID} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -171,15 +185,16 @@ func (m *ClientMetadata) checkGrants() error {
 		}
 	}
 	for i, t := range m.ResponseTypes {
-		if t != ResponseTypeCode && t != ResponseTypeToken || slices.Contains(m.ResponseTypes[:i], t) {
-			return metadataError("response_types must be different ones of code, token")
+		if !slices.Contains(ResponseTypes, t) || slices.Contains(m.ResponseTypes[:i], t) {
+			return metadataError("response_types must be different ones of %s", strings.Join(ResponseTypes, ", "))
 		}
 	}
+	givesCode := slices.ContainsFunc(m.ResponseTypes, func(t string) bool { return Gives(t, ResponseTypeCode) })
 	switch {
-	case m.HasResponseType(ResponseTypeCode) != m.HasGrant(GrantAuthorizationCode):
-		return metadataError("the response type code and the grant authorization_code go together")
-	case m.HasResponseType(ResponseTypeToken) != m.HasGrant(GrantImplicit):
-		return metadataError("the response type token and the grant implicit go together")
+	case givesCode != m.HasGrant(GrantAuthorizationCode):
+		return metadataError("response types with code and the grant authorization_code go together")
+	case slices.ContainsFunc(m.ResponseTypes, IsFrontChannel) != m.HasGrant(GrantImplicit):
+		return metadataError("response types with token or id_token and the grant implicit go together")
 	case m.IsPublic() && m.HasGrant(GrantClientCredentials):
 		return metadataError("client_credentials is for confidential clients only")
 	case m.HasGrant(GrantRefreshToken) && !m.HasGrant(GrantAuthorizationCode) && !m.HasGrant(GrantPassword):
@@ -291,6 +306,38 @@ func (m *ClientMetadata) checkLifetimes() error {
 	return nil
 }
 
+// checkOpenID looks at what OpenID Connect Registration Section 2 adds.
+func (m *ClientMetadata) checkOpenID() error {
+	for name, alg := range map[string]string{"id_token_signed_response_alg": m.IDTokenAlg, "userinfo_signed_response_alg": m.UserInfoAlg} {
+		if alg != "" && !slices.Contains(SigningAlgorithms, alg) {
+			return metadataError("%s must be one of %s", name, strings.Join(SigningAlgorithms, ", "))
+		}
+	}
+	if len(m.DefaultACR) > maxValues || slices.ContainsFunc(m.DefaultACR, func(acr string) bool { return acr == "" || !isText(acr, maxText) }) {
+		return metadataError("default_acr_values must be at most %d short texts", maxValues)
+	}
+	if m.SubjectType != "" && m.SubjectType != SubjectPublic {
+		return metadataError("subject_type must be public")
+	}
+	if len(m.PostLogoutRedirectURIs) > maxRedirectURIs {
+		return metadataError("at most %d post_logout_redirect_uris can be registered", maxRedirectURIs)
+	}
+	for _, uri := range m.PostLogoutRedirectURIs {
+		if err := CheckRedirectURI(uri); err != nil {
+			return Refuse(InvalidClientMetadata, "post_logout_redirect_uris must be addresses as redirect_uris are", err)
+		}
+	}
+	return nil
+}
+
+// SubjectPublic is the subject type that gives every client the same subject, OpenID
+// Connect Core Section 8.
+const SubjectPublic = "public"
+
+// SigningAlgorithms are those that a client can have ID tokens signed with, RFC 7518
+// Section 3.1. RS256 is the one that every OpenID client understands.
+var SigningAlgorithms = []string{"RS256", "ES256"}
+
 // Formats of an access token, and the widest introspection right.
 const (
 	TokenFormatJWT    = "jwt"
@@ -320,4 +367,16 @@ type ServerMetadata struct {
 	RequestParameterSupported                  bool     `json:"request_parameter_supported"`
 	RequestURIParameterSupported               bool     `json:"request_uri_parameter_supported"`
 	PromptValuesSupported                      []string `json:"prompt_values_supported"`
+
+	// Members of OpenID Connect Discovery Section 3.
+	UserInfoEndpoint                  string   `json:"userinfo_endpoint"`
+	EndSessionEndpoint                string   `json:"end_session_endpoint"` // RP-Initiated Logout Section 2.1
+	SubjectTypesSupported             []string `json:"subject_types_supported"`
+	IDTokenSigningAlgValuesSupported  []string `json:"id_token_signing_alg_values_supported"`
+	UserInfoSigningAlgValuesSupported []string `json:"userinfo_signing_alg_values_supported"`
+	ACRValuesSupported                []string `json:"acr_values_supported"`
+	DisplayValuesSupported            []string `json:"display_values_supported"`
+	ClaimTypesSupported               []string `json:"claim_types_supported"`
+	ClaimsSupported                   []string `json:"claims_supported"`
+	ClaimsParameterSupported          bool     `json:"claims_parameter_supported"`
 }

@@ -1,8 +1,8 @@
-// Package openid tells clients about the server (metadata, keys) and ends
-// browser sessions.
+// Package openid tells clients about the server (metadata, keys) and about users
+// (UserInfo), and ends browser sessions.
 //
-// It serves /.well-known/oauth-authorization-server, /jwks, /end-session and
-// /logout/done. Its one invariant: metadata is made from what the server accepts
+// It serves /.well-known/openid-configuration, /.well-known/oauth-authorization-server,
+// /jwks, /userinfo, /end-session and /logout/done. Its one invariant: metadata is made from what the server accepts
 // and from the clients that exist, so nothing is listed that would be refused.
 package openid
 
@@ -17,6 +17,7 @@ import (
 
 	"github.com/hufu-auth/hufu/internal/issuer"
 	"github.com/hufu-auth/hufu/internal/jose"
+	"github.com/hufu-auth/hufu/internal/login"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
 	"github.com/hufu-auth/hufu/internal/web"
@@ -47,14 +48,16 @@ var forAMinute = []string{"public, max-age=60"}
 
 // Addresses of the documents, below the issuer.
 const (
-	MetadataPath = "/.well-known/oauth-authorization-server"
-	JWKSPath     = "/jwks"
+	ConfigurationPath = "/.well-known/openid-configuration"
+	MetadataPath      = "/.well-known/oauth-authorization-server"
+	JWKSPath          = "/jwks"
 )
 
 // Endpoints are the addresses that metadata names, below the issuer.
 type Endpoints struct{ Authorization, Token, Introspection, Revocation string }
 
-// Metadata serves the document of RFC 8414 Section 3, as Refresh made it: a
+// Metadata serves the document of RFC 8414 Section 3, which is that of OpenID Connect
+// Discovery Section 4 as well, as Refresh made it: a
 // database that is away holds nobody up who only wants to know where things are.
 func (d *Discovery) Metadata(w http.ResponseWriter, _ *http.Request) error {
 	w.Header()["Cache-Control"] = forAMinute
@@ -70,7 +73,7 @@ func (d *Discovery) Refresh(ctx context.Context) error {
 	for grant, addTo := range map[string]func(m *oauth.ServerMetadata){
 		oauth.GrantPassword: func(m *oauth.ServerMetadata) {},
 		oauth.GrantImplicit: func(m *oauth.ServerMetadata) {
-			m.ResponseTypesSupported = append(m.ResponseTypesSupported, oauth.ResponseTypeToken)
+			m.ResponseTypesSupported = oauth.ResponseTypes
 		},
 	} {
 		used, err := d.Store.GrantInUse(ctx, grant)
@@ -101,7 +104,7 @@ func (d *Discovery) fixed() oauth.ServerMetadata {
 		IntrospectionEndpoint:                      d.Issuer.URL + d.At.Introspection,
 		RevocationEndpoint:                         d.Issuer.URL + d.At.Revocation,
 		JWKSURI:                                    d.Issuer.URL + JWKSPath,
-		ScopesSupported:                            d.Scopes,
+		ScopesSupported:                            d.scopes(),
 		ResponseTypesSupported:                     []string{oauth.ResponseTypeCode},
 		ResponseModesSupported:                     []string{oauth.ResponseModeQuery, oauth.ResponseModeFragment, oauth.ResponseModeFormPost},
 		GrantTypesSupported:                        []string{oauth.GrantAuthorizationCode, oauth.GrantClientCredentials, oauth.GrantRefreshToken},
@@ -112,7 +115,31 @@ func (d *Discovery) fixed() oauth.ServerMetadata {
 		UILocalesSupported:                         []string{"en", "zh-Hans"},
 		PromptValuesSupported:                      []string{"none", "login", "consent", "select_account"},
 		AuthorizationResponseISSParameterSupported: true,
+
+		UserInfoEndpoint:                  d.Issuer.URL + UserInfoPath,
+		EndSessionEndpoint:                d.Issuer.URL + EndSessionPath,
+		SubjectTypesSupported:             []string{oauth.SubjectPublic},
+		IDTokenSigningAlgValuesSupported:  oauth.SigningAlgorithms,
+		UserInfoSigningAlgValuesSupported: oauth.SigningAlgorithms,
+		ACRValuesSupported:                []string{login.ACRPassword},
+		DisplayValuesSupported:            []string{"page", "popup", "touch", "wap"},
+		ClaimTypesSupported:               []string{"normal"},
+		ClaimsSupported: append([]string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "c_hash", "sid"},
+			oauth.StandardClaims()...),
+		ClaimsParameterSupported: true,
 	}
+}
+
+// scopes are the values that mean something here: those of OpenID Connect, and those
+// that were declared.
+func (d *Discovery) scopes() []string {
+	all := append([]string{oauth.ScopeOpenID, oauth.ScopeOfflineAccess}, oauth.ScopesWithClaims...)
+	for _, name := range d.Scopes {
+		if !slices.Contains(all, name) {
+			all = append(all, name)
+		}
+	}
+	return all
 }
 
 // JWKS serves the key set, RFC 7517 Section 5. It needs no database.

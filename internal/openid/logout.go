@@ -1,19 +1,30 @@
 package openid
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
 
+	"github.com/hufu-auth/hufu/internal/issuer"
 	"github.com/hufu-auth/hufu/internal/login"
 	"github.com/hufu-auth/hufu/internal/oauth"
+	"github.com/hufu-auth/hufu/internal/store"
 	"github.com/hufu-auth/hufu/internal/web"
 )
 
-// A Logout ends the session of a browser, after asking.
+// A Logout ends the session of a browser: unasked for a client that shows an ID token
+// of this very session, and after a question for everybody else.
 type Logout struct {
+	Store    *store.Store
+	Issuer   *issuer.Issuer
 	Sessions *login.Sessions
 	Browsers *web.Browsers
 	Pages    *web.Pages
+	Now      func() time.Time
 	Base     string // path of the issuer
 }
 
@@ -23,9 +34,18 @@ const (
 	LoggedOutPath  = "/logout/done"
 )
 
-// EndSession asks whether to sign out, and does it when the form comes back. No
-// hint can do it unasked yet: this server has issued no ID token, so every hint
-// is one that does not verify.
+// A logoutRequest is a request of RP-Initiated Logout Section 2, as far as it was
+// understood.
+type logoutRequest struct {
+	form      oauth.Form
+	hint      *issuer.IDToken // nil without one
+	redirect  oauth.Redirect  // zero: the user ends here
+	state     string
+	uiLocales string
+}
+
+// EndSession takes a request to sign out, by GET or POST, and the answer to its own
+// question, OpenID Connect RP-Initiated Logout 1.0 Sections 2 and 3.
 func (l *Logout) EndSession(w http.ResponseWriter, r *http.Request) error {
 	parse := oauth.ParseQuery
 	if r.Method == http.MethodPost {
@@ -35,30 +55,130 @@ func (l *Logout) EndSession(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if form.Get("id_token_hint") != "" {
-		return oauth.Refuse(oauth.InvalidRequest, "id_token_hint is not an ID token of this server", errors.New("no ID token was ever issued"))
-	}
 	if r.Method == http.MethodPost && form.Has("decision") {
 		return l.decide(w, r, form)
 	}
 	if r.Method == http.MethodPost {
-		// A client may send its user here by POST; the question needs a GET, where
-		// the browser sends its cookies.
-		return web.Redirect(w, l.Base+EndSessionPath)
+		return l.continueByGet(w, r, form)
 	}
-	session, err := l.Sessions.Current(r)
+	q, err := l.read(r.Context(), form)
 	if err != nil {
 		return err
 	}
-	if session == nil {
-		return web.Redirect(w, l.Base+LoggedOutPath)
+	session, err := l.Sessions.Current(r)
+	switch {
+	case err != nil:
+		return err
+	case session == nil:
+		return l.leave(w, q)
+	case r.Method == http.MethodGet && q.hint != nil && q.hint.SessionID == session.SID && q.hint.Subject == session.UserID:
+		return l.end(w, r, q)
+	}
+	return l.ask(w, r, q, session)
+}
+
+// carriedByLogout are the parameters that a request to sign out is made of.
+var carriedByLogout = []string{"id_token_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales"}
+
+// sealedLogout stands in front of a sealed request to sign out, so that no other sealed
+// request passes for one.
+const sealedLogout = "end-session?"
+
+// seal makes the text in which a request travels through the browser.
+func (l *Logout) seal(form oauth.Form) (string, error) {
+	values := url.Values{}
+	for _, name := range carriedByLogout {
+		if value := form.Get(name); value != "" {
+			values.Set(name, value)
+		}
+	}
+	return l.Issuer.Ring.Seal(issuer.PurposeRequest, []byte(sealedLogout+values.Encode()))
+}
+
+// unseal reads such a text again.
+func (l *Logout) unseal(sealed string) (oauth.Form, error) {
+	plain, err := l.Issuer.Ring.Open(issuer.PurposeRequest, sealed)
+	text, ours := strings.CutPrefix(string(plain), sealedLogout)
+	if err != nil || !ours {
+		return oauth.Form{}, oauth.Refuse(oauth.InvalidRequest, "the request in the address is not ours", err)
+	}
+	values, err := url.ParseQuery(text)
+	return oauth.NewForm(values), err
+}
+
+// maxLogout bounds a request that travels in an address, in bytes.
+const maxLogout = 12 << 10
+
+// continueByGet goes on by GET: a client may send its user here by POST from its own
+// site, and then the browser sends no cookies.
+func (l *Logout) continueByGet(w http.ResponseWriter, r *http.Request, form oauth.Form) error {
+	if _, err := l.read(r.Context(), form); err != nil {
+		return err
+	}
+	sealed, err := l.seal(form)
+	if err != nil {
+		return err
+	}
+	if len(sealed) > maxLogout {
+		return oauth.Errorf(oauth.InvalidRequest, "the request is too long")
+	}
+	return web.Redirect(w, l.Base+EndSessionPath+"?request="+sealed)
+}
+
+// read checks a request. What does not verify is refused and never ignored, and an
+// address that is not registered for the client of the hint leads nowhere (RP-Initiated
+// Logout Sections 2 and 4).
+func (l *Logout) read(ctx context.Context, form oauth.Form) (*logoutRequest, error) {
+	if sealed := form.Get("request"); sealed != "" {
+		var err error
+		if form, err = l.unseal(sealed); err != nil {
+			return nil, err
+		}
+	}
+	q := &logoutRequest{form: form, state: form.Get("state"), uiLocales: form.Get("ui_locales")}
+	if len(q.state) > maxLogoutState || strings.ContainsFunc(q.state, unicode.IsControl) {
+		return nil, oauth.Errorf(oauth.InvalidRequest, "state must be at most %d bytes without control characters", maxLogoutState)
+	}
+	hint := form.Get("id_token_hint")
+	if hint == "" {
+		return q, nil
+	}
+	var err error
+	if q.hint, err = l.Issuer.ReadIDToken(hint, form.Get("client_id")); err != nil {
+		return nil, oauth.Refuse(oauth.InvalidRequest, "id_token_hint is not an ID token of this server for the client", err)
+	}
+	uri := form.Get("post_logout_redirect_uri")
+	if uri == "" {
+		return q, nil
+	}
+	c, err := l.Store.KnownClient(ctx, q.hint.Audience[0], l.Now())
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, err
+	}
+	if err == nil && c.DisabledAt.IsZero() {
+		if redirect, ok := oauth.MatchAny(c.Metadata.PostLogoutRedirectURIs, uri); ok {
+			q.redirect = redirect
+			return q, nil
+		}
+	}
+	return nil, oauth.Refuse(oauth.InvalidRequest, "post_logout_redirect_uri is not registered", errors.New("the address is none of the client's, or there is no such client"))
+}
+
+const maxLogoutState = 2048
+
+// ask shows the question.
+func (l *Logout) ask(w http.ResponseWriter, r *http.Request, q *logoutRequest, session *store.Session) error {
+	sealed, err := l.seal(q.form)
+	if err != nil {
+		return err
 	}
 	return l.Pages.Render(w, r, http.StatusOK, web.LogoutPage{
-		Username: session.Username, Action: l.Base + EndSessionPath, Self: l.Base + EndSessionPath,
-		FormToken: l.Browsers.FormToken(l.Browsers.ID(w, r)), UILocales: form.Get("ui_locales"),
+		Username: session.Username, Action: l.Base + EndSessionPath, Self: l.Base + EndSessionPath + "?request=" + sealed, Request: sealed,
+		FormToken: l.Browsers.FormToken(l.Browsers.ID(w, r)), UILocales: q.uiLocales,
 	})
 }
 
+// decide takes the answer to the question.
 func (l *Logout) decide(w http.ResponseWriter, r *http.Request, form oauth.Form) error {
 	if err := l.Browsers.CheckForm(r, form); err != nil {
 		return err
@@ -66,13 +186,33 @@ func (l *Logout) decide(w http.ResponseWriter, r *http.Request, form oauth.Form)
 	if form.Get("decision") != "yes" {
 		return web.Redirect(w, l.Base+"/")
 	}
+	q, err := l.read(r.Context(), form)
+	if err != nil {
+		return err
+	}
 	if _, err := l.Sessions.Current(r); err != nil { // names who signs out in the log and the audit trail
 		return err
 	}
+	return l.end(w, r, q)
+}
+
+func (l *Logout) end(w http.ResponseWriter, r *http.Request, q *logoutRequest) error {
 	if err := l.Sessions.End(r.Context(), w, r); err != nil {
 		return err
 	}
-	return web.Redirect(w, l.Base+LoggedOutPath)
+	return l.leave(w, q)
+}
+
+// leave sends a user who is signed out to where the client wants them, with its state
+// and nothing else (RP-Initiated Logout Section 3).
+func (l *Logout) leave(w http.ResponseWriter, q *logoutRequest) error {
+	switch {
+	case q.redirect.String() == "":
+		return web.Redirect(w, l.Base+LoggedOutPath)
+	case q.state == "":
+		return web.Redirect(w, q.redirect.String())
+	}
+	return web.Redirect(w, q.redirect.WithQuery([]oauth.Param{{Name: "state", Value: q.state}}))
 }
 
 // Done is the page behind a sign-out.

@@ -24,7 +24,7 @@ func (s *Server) routes(o Options) (http.Handler, error) {
 	}
 	edge := &web.Edge{Pages: pages, Log: s.log, Now: s.now, TrustedProxies: s.config.TrustedProxies, Secure: s.config.Secure(), Timeout: requestTimeout}
 	s.instruments.on(edge)
-	authorization, signIn, tokens, discovery, logout := s.parts(pages)
+	authorization, signIn, tokens, discovery, userInfo, logout := s.parts(pages)
 	s.discovery = discovery
 
 	mux := http.NewServeMux()
@@ -49,6 +49,9 @@ func (s *Server) routes(o Options) (http.Handler, error) {
 	open(token.RevokePath, "POST", tokens.Revoke)
 	api(token.IntrospectPath, "POST", tokens.Introspect)
 
+	open(openid.UserInfoPath, "GET, POST", userInfo.Serve)
+
+	open(openid.ConfigurationPath, "GET, HEAD", discovery.Metadata)
 	open(openid.MetadataPath, "GET, HEAD", discovery.Metadata)
 	if base != "" {
 		// RFC 8414 Section 3.1 puts the well-known part between host and path.

@@ -214,7 +214,7 @@ func (s *Server) Close() error {
 }
 
 // parts builds the endpoints from the configuration.
-func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, *token.Endpoint, *openid.Discovery, *openid.Logout) {
+func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, *token.Endpoint, *openid.Discovery, *openid.UserInfo, *openid.Logout) {
 	c, base := s.config, s.config.BasePath()
 	iss := &issuer.Issuer{URL: c.Issuer, Ring: s.Ring, Now: s.now}
 	browsers := s.Browsers()
@@ -237,7 +237,9 @@ func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, 
 	}
 	at := openid.Endpoints{Authorization: authorize.Path, Token: token.Path, Introspection: token.IntrospectPath, Revocation: token.RevokePath}
 	discovery := &openid.Discovery{Issuer: iss, Store: s.Store, At: at, Forbidden: c.ForbiddenGrants, Scopes: scopeNames(c.Scopes), JWKSMaxAge: c.JWKSMaxAge}
-	return authorization, signIn, tokens, discovery, &openid.Logout{Sessions: sessions, Browsers: browsers, Pages: pages, Base: base}
+	userInfo := &openid.UserInfo{Issuer: iss, Store: s.Store, Now: s.now}
+	logout := &openid.Logout{Store: s.Store, Issuer: iss, Sessions: sessions, Browsers: browsers, Pages: pages, Now: s.now, Base: base}
+	return authorization, signIn, tokens, discovery, userInfo, logout
 }
 
 // Browsers tells browsers apart and checks where their forms come from.

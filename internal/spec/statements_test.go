@@ -71,6 +71,9 @@ func TestStatementsPerRequest(t *testing.T) {
 	access, previous := answer.Text("access_token"), answer.Text("refresh_token")
 	refresh(lenient, previous, http.StatusOK)
 	tokens := make([]string, requests)
+	openid := *app
+	openid.Scopes = []string{"openid"}
+	about := exchange(app, openid.Authorize(t, "alice", ""), http.StatusOK).Text("access_token")
 
 	for _, tt := range []struct {
 		name    string
@@ -82,6 +85,13 @@ func TestStatementsPerRequest(t *testing.T) {
 		}, nil},
 		{"introspection", func(int) {
 			post("/introspect", http.StatusOK, lenient.Credentials("token", access))
+		}, map[string]int{"select server": 1}},
+		{"userinfo", func(int) {
+			r := s.Request(t, http.MethodGet, "/userinfo", "")
+			r.Header.Set("Authorization", "Bearer "+about)
+			if answer := s.Do(t, r); answer.StatusCode != http.StatusOK {
+				t.Fatalf("userinfo: %d %s", answer.StatusCode, answer.Body)
+			}
 		}, map[string]int{"select server": 1}},
 		{"code exchange", func(i int) {
 			tokens[i] = exchange(app, redeemed[i], http.StatusOK).Text("refresh_token")

@@ -152,9 +152,10 @@ func (q *queries) RequestUsed(ctx context.Context, requestID string) (used bool,
 func (q *queries) GrantByCode(ctx context.Context, codeHash string) (*Grant, error) {
 	var g Grant
 	err := q.row(ctx, `
-		SELECT id, client_id, user_id, redirect_uri, redirect_uri_sent, challenge, scope, resource, auth_time, acr, amr
+		SELECT id, client_id, user_id, redirect_uri, redirect_uri_sent, challenge, nonce, claims, scope, resource, auth_time, acr, amr, sid
 		FROM oauth_grant WHERE code_hash = $1`, codeHash).
-		Scan(&g.ID, &g.ClientID, &g.UserID, &g.RedirectURI, &g.RedirectURISent, &g.Challenge, &g.Scope, &g.Resource, seconds{&g.AuthTime}, &g.ACR, &g.AMR)
+		Scan(&g.ID, &g.ClientID, &g.UserID, &g.RedirectURI, &g.RedirectURISent, &g.Challenge, &g.Nonce, &g.Claims, &g.Scope, &g.Resource,
+			seconds{&g.AuthTime}, &g.ACR, &g.AMR, &g.SID)
 	return &g, wrap("read code", err)
 }
 
@@ -258,9 +259,9 @@ func (s *Store) NextGeneration(ctx context.Context, r Refresh) (*Grant, error) {
 			UPDATE oauth_grant SET generation = $3, rotated_at = $4
 			WHERE id = $1 AND client_id = $2 AND generation <= $5 AND redeemed_at IS NOT NULL AND revoked_at IS NULL
 			  AND expires_at > $4 AND rotated_at > $6 AND `+inForce+`
-			RETURNING user_id, scope, resource, auth_time, acr, amr, expires_at`,
+			RETURNING user_id, scope, resource, claims, auth_time, acr, amr, sid, expires_at`,
 			r.GrantID, r.ClientID, next, r.Now.Unix(), r.Generation, r.Now.Add(-r.Idle).Unix()).
-			Scan(&g.UserID, &g.Scope, &g.Resource, seconds{&g.AuthTime}, &g.ACR, &g.AMR, seconds{&g.ExpiresAt})
+			Scan(&g.UserID, &g.Scope, &g.Resource, &g.Claims, seconds{&g.AuthTime}, &g.ACR, &g.AMR, &g.SID, seconds{&g.ExpiresAt})
 		if errors.Is(err, sql.ErrNoRows) {
 			return tx.previousGeneration(ctx, r, &g)
 		}

@@ -34,13 +34,17 @@ func (e *Endpoint) authorizationCode(ctx context.Context, c *client.Authenticate
 	if err != nil {
 		return nil, err
 	}
+	about, err := e.about(ctx, g)
+	if err != nil {
+		return nil, err
+	}
 	now := e.Now()
 	end := e.grantEnd(c, g.Scope, now)
 	if err := e.Store.RedeemCode(ctx, g.ID, c.ID, web.EventOf(ctx).RequestID, now, end); err != nil {
 		return nil, e.notRedeemed(ctx, c, g.ID, err)
 	}
 	g.Resource, g.ExpiresAt = resource, end.Truncate(time.Second) // as the row has it
-	return e.answer(ctx, c, g, parseGranted(g))
+	return e.answer(ctx, c, g, parseGranted(g), about)
 }
 
 // badCode is all that a client learns about a code that cannot be used.
@@ -65,6 +69,28 @@ func (e *Endpoint) checkCode(ctx context.Context, c *client.Authenticated, g *st
 		return errors.Join(err, e.Store.CountWrongVerifier(ctx, g.ID))
 	}
 	return err
+}
+
+// about reads the claims about the user that the request wanted in the ID token, which
+// is seldom: those of the scope are at UserInfo (OpenID Connect Core Section 5.4). It
+// comes before the gate, for a code that was spent on an answer that then fails is lost.
+func (e *Endpoint) about(ctx context.Context, g *store.Grant) (issuer.Claims, error) {
+	asked, err := oauth.ParseClaims(g.Claims)
+	if err != nil {
+		return nil, err
+	}
+	names := asked.IDTokenNames()
+	if len(names) == 0 {
+		return nil, nil
+	}
+	user, err := e.Store.User(ctx, g.UserID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, invalidGrant(badCode, errors.New("the user was deleted meanwhile"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return issuer.ClaimsOf(user, names)
 }
 
 // notRedeemed tells why the gate stayed shut. A code that comes a second time

@@ -43,7 +43,7 @@ func (e *Endpoint) password(ctx context.Context, c *client.Authenticated, form o
 	} else if err != nil {
 		return nil, err
 	}
-	return e.answer(ctx, c, g, scope)
+	return e.answer(ctx, c, g, scope, nil)
 }
 
 // badPassword is the same whatever was wrong, RFC 6749 Section 5.2.

@@ -36,7 +36,8 @@ func (e *Endpoint) refreshToken(ctx context.Context, c *client.Authenticated, fo
 	if narrowed != nil {
 		scope, g.Resource = narrowed.scope, narrowed.resource
 	}
-	return e.answer(ctx, c, g, scope)
+	g.Nonce = "" // OpenID Connect Core Section 12.2
+	return e.answer(ctx, c, g, scope, nil)
 }
 
 // badRefreshToken is all that a client learns about a token that cannot be used.

@@ -116,9 +116,10 @@ func (e *Endpoint) grant(ctx context.Context, c *client.Authenticated, form oaut
 }
 
 // answer mints the tokens of a live grant, RFC 6749 Section 5.1. The scope is
-// what was granted and is still registered; generation is that of the refresh
-// token to give, if the grant gives one.
-func (e *Endpoint) answer(ctx context.Context, c *client.Authenticated, g *store.Grant, scope oauth.Scope) (*oauth.TokenResponse, error) {
+// what was granted and is still registered; about are claims about the user that go
+// into an ID token. The database is not asked any more: what was spent for this answer
+// is spent.
+func (e *Endpoint) answer(ctx context.Context, c *client.Authenticated, g *store.Grant, scope oauth.Scope, about issuer.Claims) (*oauth.TokenResponse, error) {
 	web.EventOf(ctx).GrantID = g.ID
 	scope = scope.Intersect(c.Metadata.Registered())
 	lifetime := min(e.accessLifetime(c), g.ExpiresAt.Sub(e.Now().Truncate(time.Second)))
@@ -128,7 +129,12 @@ func (e *Endpoint) answer(ctx context.Context, c *client.Authenticated, g *store
 	}
 	response := &oauth.TokenResponse{AccessToken: token, TokenType: "Bearer", ExpiresIn: int64(lifetime / time.Second), Scope: scope.String()}
 	if e.refreshes(c, g.Scope) {
-		response.RefreshToken, err = e.Issuer.RefreshToken(issuer.RefreshToken{GrantID: g.ID, Generation: g.Generation})
+		if response.RefreshToken, err = e.Issuer.RefreshToken(issuer.RefreshToken{GrantID: g.ID, Generation: g.Generation}); err != nil {
+			return nil, err
+		}
+	}
+	if scope.Contains(oauth.ScopeOpenID) {
+		response.IDToken, err = e.Issuer.IDToken(g, &c.Metadata, lifetime, issuer.Beside{Nonce: g.Nonce, AccessToken: token, Claims: about})
 	}
 	web.EventOf(ctx).Token = issuer.TokenForm(&c.Metadata)
 	return response, err

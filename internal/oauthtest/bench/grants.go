@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hufu-auth/hufu/internal/issuer"
+	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
 )
 
@@ -25,6 +26,9 @@ type group struct {
 	codes  []claim // not redeemed yet
 	fresh  []claim // access tokens that the server has not seen
 	tokens []claim // those that it is asked about again and again
+
+	openID  []claim  // codes of OpenID requests, not redeemed yet
+	bearers []string // access tokens that UserInfo is asked with again and again
 }
 
 // A claim is a text and the client it was given to.
@@ -113,7 +117,14 @@ func (g *group) clientCredentials(w *worker) bool {
 
 // exchange redeems a code that was never used.
 func (g *group) exchange(w *worker) bool {
-	code, ok := g.take(&g.codes)
+	return g.redeem(w, &g.codes)
+}
+
+// exchangeOpenID is exchange of a code whose answer holds an ID token.
+func (g *group) exchangeOpenID(w *worker) bool { return g.redeem(w, &g.openID) }
+
+func (g *group) redeem(w *worker, from *[]claim) bool {
+	code, ok := g.take(from)
 	if ok {
 		w.out = post(w.out, "/token", "", "grant_type=authorization_code&redirect_uri=https%3A%2F%2Fapp.example%2Fcallback&code_verifier="+verifier+"&code=", code.text, "&", code.client.credentials)
 	}
@@ -136,10 +147,10 @@ func (g *group) introspectAgain(w *worker) bool {
 	return true
 }
 
-// bearer is introspectAgain with what a bearer token would be in: a header.
-func (g *group) bearer(w *worker) bool {
-	token := g.again(w)
-	w.out = post(w.out, "/introspect", token.client.basic, "token=", token.text)
+// userInfo asks who the user of a token is.
+func (g *group) userInfo(w *worker) bool {
+	w.turn += w.of
+	w.out = append(w.out, g.bearers[(w.turn+w.which)%len(g.bearers)]...)
 	return true
 }
 
@@ -163,16 +174,25 @@ func (g *group) take(from *[]claim) (c claim, ok bool) {
 // stockCodes fills up to n pending grants, whose codes last longer than the
 // bench does.
 func (g *group) stockCodes(ctx context.Context, n int) error {
-	return each(n-len(g.codes), func(int) error {
+	return g.stock(ctx, n, &g.codes, allowed)
+}
+
+// stockOpenID is stockCodes for OpenID requests.
+func (g *group) stockOpenID(ctx context.Context, n int) error {
+	return g.stock(ctx, n, &g.openID, allowedOpenID)
+}
+
+func (g *group) stock(ctx context.Context, n int, into *[]claim, scope oauth.Scope) error {
+	return each(n-len(*into), func(int) error {
 		c, text := pick(g.clients), issuer.NewCode()
 		row := g.db.pending(c, pick(g.db.visitors))
-		row.CodeHash = issuer.HashCode(text)
+		row.CodeHash, row.Scope, row.Nonce = issuer.HashCode(text), scope.String(), "n-0S6_WzA2Mj"
 		if err := g.db.Store.CreateGrant(ctx, row, nil, by); err != nil {
 			return err
 		}
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		g.codes = append(g.codes, claim{text, c})
+		*into = append(*into, claim{text, c})
 		return nil
 	})
 }
@@ -189,12 +209,23 @@ func (g *group) stockTokens(context.Context, int) (err error) {
 	return err
 }
 
-func (g *group) mint(into []claim, n int) ([]claim, error) {
+// stockBearers makes the requests that UserInfo gets.
+func (g *group) stockBearers(context.Context, int) error {
+	tokens, err := g.mintFor(allowedOpenID, nil, 1000)
+	for _, token := range tokens[len(g.bearers):] {
+		g.bearers = append(g.bearers, string(get("/userinfo", "Authorization: Bearer "+token.text+"\r\n")))
+	}
+	return err
+}
+
+func (g *group) mint(into []claim, n int) ([]claim, error) { return g.mintFor(allowed, into, n) }
+
+func (g *group) mintFor(scope oauth.Scope, into []claim, n int) ([]claim, error) {
 	for len(into) < n {
 		i := rand.IntN(len(g.generations))
 		c := g.clientOf(i)
 		row := &store.Grant{ID: g.id(i), ClientID: c.ID, UserID: g.userOf(i), AuthTime: time.Now(), ACR: "urn:hufu:acr:password", AMR: "pwd"}
-		token, err := g.db.issuer.GrantToken(row, &c.Metadata, allowed, time.Hour)
+		token, err := g.db.issuer.GrantToken(row, &c.Metadata, scope, time.Hour)
 		if err != nil {
 			return into, err
 		}

@@ -46,7 +46,8 @@ func (db *database) kinds() []*kind {
 	all = append(all,
 		&kind{name: "introspection, seen before", algorithm: es256, goal: 0.8, status: "200", has: active, write: db.jwt.introspectAgain, stock: db.jwt.stockTokens},
 		&kind{name: "introspection, not seen", algorithm: es256, goal: 1.8, status: "200", has: active, write: db.jwt.introspectFresh, stock: db.jwt.stockFresh},
-		&kind{name: "userinfo (/introspect for now)", note: "/introspect with Basic until userinfo exists", algorithm: es256, goal: 0.8, status: "200", has: active, write: db.jwt.bearer, stock: db.jwt.stockTokens},
+		&kind{name: "userinfo", algorithm: es256, goal: 0.8, status: "200", has: []byte(`"email_verified":`), write: db.jwt.userInfo, stock: db.jwt.stockBearers},
+		&kind{name: "code exchange with an ID token", note: "two signatures", algorithm: es256, status: "200", has: []byte(`"id_token":"ey`), write: db.jwt.exchangeOpenID, stock: db.jwt.stockOpenID},
 		document("metadata", "/.well-known/oauth-authorization-server", `"issuer":`),
 		document("keys", "/jwks", `"keys":[`),
 	)

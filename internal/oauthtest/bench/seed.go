@@ -46,7 +46,6 @@ type database struct {
 type client struct {
 	*store.Client
 	credentials string // as a form
-	basic       string // as a header
 }
 
 // A visitor is a browser with a live session, whose user has allowed a client
@@ -59,8 +58,12 @@ type visitor struct {
 
 var by = store.By{Actor: "bench"}
 
-// allowed is the scope of every grant.
-var allowed = oauth.Scope{"read", "write"}
+// What grants are for: an API, as a rule, and where UserInfo or an ID token is wanted
+// the user's e-mail address as well.
+var (
+	allowed       = oauth.Scope{"read", "write"}
+	allowedOpenID = oauth.Scope{"read", "write", "openid", "email"}
+)
 
 const (
 	callback = "https://app.example/callback"
@@ -165,14 +168,13 @@ func (db *database) makeClients(ctx context.Context, n int) error {
 		*into = make([]*client, n)
 		return several(1, n, func(i int) error {
 			m := oauth.ClientMetadata{
-				ClientName: fmt.Sprintf("Client %s %d", kind, i), RedirectURIs: []string{callback}, Scope: allowed.String(),
+				ClientName: fmt.Sprintf("Client %s %d", kind, i), RedirectURIs: []string{callback}, Scope: allowedOpenID.String(), IDTokenAlg: es256,
 				GrantTypes: []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken, oauth.GrantClientCredentials},
 			}
 			edit(&m)
 			c, secret, err := db.Clients.Register(ctx, clientID(kind, i), m, "", by)
 			if err == nil {
-				pair := base64.StdEncoding.EncodeToString([]byte(c.ID + ":" + secret))
-				(*into)[i] = &client{c, url.Values{"client_id": {c.ID}, "client_secret": {secret}}.Encode(), "Authorization: Basic " + pair + "\r\n"}
+				(*into)[i] = &client{c, url.Values{"client_id": {c.ID}, "client_secret": {secret}}.Encode()}
 			}
 			return err
 		})
@@ -196,7 +198,7 @@ const userPrefix = "5a0b7c11-93d4-4e52-8f6a-"
 func (db *database) makeUsers(ctx context.Context, n int) error {
 	return each(n, func(i int) error {
 		name := fmt.Sprintf("user%d", i)
-		return db.Store.CreateUser(ctx, &store.User{ID: userID(i), Username: name, UsernameKey: name, CreatedAt: time.Now(), Epoch: 1}, by)
+		return db.Store.CreateUser(ctx, &store.User{ID: userID(i), Username: name, UsernameKey: name, Email: name + "@example.com", CreatedAt: time.Now(), Epoch: 1}, by)
 	})
 }
 

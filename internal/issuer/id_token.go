@@ -1,0 +1,150 @@
+package issuer
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hufu-auth/hufu/internal/jose"
+	"github.com/hufu-auth/hufu/internal/oauth"
+	"github.com/hufu-auth/hufu/internal/store"
+)
+
+// typeIDToken tells ID tokens from everything else that the same keys sign, RFC 8725
+// Section 3.11. It is the one typ that every client takes.
+const typeIDToken = "JWT"
+
+// maxIDTokenLifetime is for how long an ID token may be presented to its client: it
+// is read when it arrives, and keys are kept for as long.
+const maxIDTokenLifetime = time.Hour
+
+// An IDToken is what a client is told about a sign-in, OpenID Connect Core Section 2.
+type IDToken struct {
+	Issuer          string         `json:"iss"`
+	Subject         string         `json:"sub"`
+	Audience        oauth.Audience `json:"aud"` // the client
+	ExpiresAt       int64          `json:"exp"` // Unix seconds
+	IssuedAt        int64          `json:"iat"` // Unix seconds
+	AuthTime        int64          `json:"auth_time,omitempty"`
+	Nonce           string         `json:"nonce,omitempty"`
+	ACR             string         `json:"acr,omitempty"`
+	AMR             []string       `json:"amr,omitempty"`
+	AuthorizedParty string         `json:"azp,omitempty"`
+	AccessTokenHash string         `json:"at_hash,omitempty"`
+	CodeHash        string         `json:"c_hash,omitempty"`
+	SessionID       string         `json:"sid,omitempty"`
+}
+
+// AppendJSON appends the claims as encoding/json writes them.
+func (t *IDToken) AppendJSON(to []byte) []byte {
+	o := oauth.NewObject(to)
+	t.members(&o)
+	return o.End()
+}
+
+func (t *IDToken) members(o *oauth.Object) {
+	o.String("iss", t.Issuer)
+	o.String("sub", t.Subject)
+	o.AudienceIf("aud", t.Audience)
+	o.Int("exp", t.ExpiresAt)
+	o.Int("iat", t.IssuedAt)
+	o.IntIf("auth_time", t.AuthTime)
+	o.StringIf("nonce", t.Nonce)
+	o.StringIf("acr", t.ACR)
+	o.StringsIf("amr", t.AMR)
+	o.StringIf("azp", t.AuthorizedParty)
+	o.StringIf("at_hash", t.AccessTokenHash)
+	o.StringIf("c_hash", t.CodeHash)
+	o.StringIf("sid", t.SessionID)
+}
+
+// A Beside is what an ID token goes out beside, and what it tells because of that.
+type Beside struct {
+	Nonce       string // of the authorization request; "" for a refresh, OpenID Connect Core Section 12.2
+	Code        string // "" when none goes out with it
+	AccessToken string // "" when none goes out with it
+	Claims      Claims // about the user, as far as they were asked for here
+}
+
+// IDToken mints the ID token of a grant for its client.
+func (i *Issuer) IDToken(g *store.Grant, m *oauth.ClientMetadata, lifetime time.Duration, b Beside) (string, error) {
+	now := i.Now()
+	t := IDToken{
+		Issuer: i.URL, Subject: g.UserID, Audience: oauth.Audience{g.ClientID}, AuthorizedParty: g.ClientID,
+		IssuedAt: now.Unix(), ExpiresAt: now.Add(min(lifetime, maxIDTokenLifetime)).Unix(),
+		AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: strings.Fields(g.AMR), SessionID: g.SID,
+		Nonce: b.Nonce, CodeHash: halfHash(b.Code), AccessTokenHash: halfHash(b.AccessToken),
+	}
+	o := oauth.NewObject(make([]byte, 0, 768))
+	t.members(&o)
+	b.Claims.addTo(&o)
+	return i.signFor(m.IDTokenAlg, typeIDToken, o.End())
+}
+
+// UserInfo signs what UserInfo tells a client that wants it so, OpenID Connect Core
+// Section 5.3.2.
+func (i *Issuer) UserInfo(t *AccessToken, m *oauth.ClientMetadata, claims Claims) (string, error) {
+	o := oauth.NewObject(make([]byte, 0, 768))
+	o.String("iss", i.URL)
+	o.String("aud", t.ClientID)
+	o.String("sub", t.Subject)
+	claims.addTo(&o)
+	return i.signFor(m.UserInfoAlg, typeIDToken, o.End())
+}
+
+// signFor signs with the algorithm that a client is registered for.
+func (i *Issuer) signFor(algorithm, typ string, payload []byte) (string, error) {
+	purpose := PurposeRS256
+	if algorithm == jose.ES256 {
+		purpose = PurposeES256
+	}
+	k, err := i.Ring.current(purpose)
+	if err != nil {
+		return "", err
+	}
+	return k.sign.Sign(typ, payload)
+}
+
+// halfHash is the left half of the hash of what an ID token goes out beside, OpenID
+// Connect Core Sections 3.1.3.6 and 3.3.2.11. Both our algorithms hash with SHA-256.
+func halfHash(text string) string {
+	if text == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(text))
+	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
+}
+
+// ReadIDToken checks the signature of an ID token of this server, and that it was made
+// for a client if one is named. It may have expired: as a hint it still tells who was
+// signed in (OpenID Connect Core Section 3.1.2.2).
+func (i *Issuer) ReadIDToken(token, clientID string) (*IDToken, error) {
+	content, err := jose.Verify(token, strings.ToLower(typeIDToken), func(id string) (jose.Key, bool) {
+		for _, purpose := range []string{PurposeRS256, PurposeES256} {
+			if k, ok := i.Ring.byID(purpose, id); ok {
+				return jose.Key{Algorithm: k.sign.Algorithm, Public: k.sign.Public()}, true
+			}
+		}
+		return jose.Key{}, false
+	})
+	if err != nil {
+		return nil, err
+	}
+	var t IDToken
+	if err := json.Unmarshal(content, &t); err != nil {
+		return nil, err
+	}
+	switch {
+	case t.Issuer != i.URL:
+		return nil, errors.New("issuer: an ID token of another issuer")
+	case t.Subject == "" || len(t.Audience) == 0 || t.ExpiresAt == 0:
+		return nil, errors.New("issuer: not an ID token")
+	case clientID != "" && !slices.Contains(t.Audience, clientID):
+		return nil, errors.New("issuer: an ID token of another client")
+	}
+	return &t, nil
+}

@@ -1,0 +1,152 @@
+package openid
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/hufu-auth/hufu/internal/issuer"
+	"github.com/hufu-auth/hufu/internal/oauth"
+	"github.com/hufu-auth/hufu/internal/store"
+	"github.com/hufu-auth/hufu/internal/web"
+)
+
+// UserInfoPath is where UserInfo is served, below the issuer.
+const UserInfoPath = "/userinfo"
+
+// A UserInfo tells a client about the user of an access token, as far as its scope and
+// the claims parameter of its request go.
+type UserInfo struct {
+	Issuer *issuer.Issuer
+	Store  *store.Store
+	Now    func() time.Time
+}
+
+// Serve answers with the claims about a user, OpenID Connect Core Section 5.3. The
+// token comes in the header, or in the body of a form (RFC 6750 Section 2).
+func (u *UserInfo) Serve(w http.ResponseWriter, r *http.Request) error {
+	text, err := bearerToken(r)
+	if err != nil {
+		return challenge(w, err)
+	}
+	t, err := u.Issuer.ReadAccessToken(text)
+	if err != nil {
+		return challenge(w, oauth.Refuse(oauth.InvalidToken, "the access token is not valid or has expired", err))
+	}
+	event := web.EventOf(r.Context())
+	event.ClientID, event.GrantID = t.ClientID, t.GrantID
+	scope, err := oauth.ParseScope(t.Scope)
+	if err != nil || t.GrantID == "" || !scope.Contains(oauth.ScopeOpenID) {
+		return challenge(w, oauth.Refuse(oauth.InsufficientScope, "the access token has no scope openid", err))
+	}
+	user, asked, err := u.Store.TokenUser(r.Context(), t.GrantID, t.ClientID, t.JWTID, u.Now())
+	if err != nil {
+		return err
+	}
+	if user == nil {
+		return challenge(w, oauth.Refuse(oauth.InvalidToken, "the access token is not valid or has expired", errors.New("revoked, or of a grant that is not in force")))
+	}
+	event.UserID = user.ID
+	return u.answer(w, r, t, user, scope, asked)
+}
+
+// answer tells what was asked for, as JSON or signed for the client.
+func (u *UserInfo) answer(w http.ResponseWriter, r *http.Request, t *issuer.AccessToken, user *store.User, scope oauth.Scope, asked string) error {
+	request, err := oauth.ParseClaims(asked)
+	if err != nil {
+		return err
+	}
+	claims, err := issuer.ClaimsOf(user, append(scope.Claims(), request.UserInfoNames()...))
+	if err != nil {
+		return err
+	}
+	c, err := u.Store.KnownClient(r.Context(), t.ClientID, u.Now())
+	if err != nil {
+		return err
+	}
+	if c.Metadata.UserInfoAlg == "" {
+		return web.JSON(w, http.StatusOK, &userInfo{t.Subject, claims})
+	}
+	signed, err := u.Issuer.UserInfo(t, &c.Metadata, claims)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/jwt")
+	_, _ = w.Write([]byte(signed)) // the caller may have gone
+	return nil
+}
+
+// A userInfo is the answer as JSON.
+type userInfo struct {
+	subject string
+	claims  issuer.Claims
+}
+
+// AppendJSON appends the answer, OpenID Connect Core Section 5.3.2.
+func (u *userInfo) AppendJSON(to []byte) []byte { return u.claims.AppendUserInfo(to, u.subject) }
+
+// errNoToken is the cause of a refusal for a request that brought no token at all.
+var errNoToken = errors.New("openid: no access token was sent")
+
+// bearerToken reads the access token of a request: from the Authorization header or
+// from the body of a form, never from both, and never from the address, where it would
+// stay in logs and histories (RFC 6750 Section 2.3).
+func bearerToken(r *http.Request) (string, error) {
+	if r.URL.RawQuery != "" {
+		if query, _ := oauth.ParseQuery(r); query.Has("access_token") {
+			return "", oauth.Errorf(oauth.InvalidRequest, "access_token must not be sent in the address")
+		}
+	}
+	var form oauth.Form
+	if r.Method == http.MethodPost && r.Header.Get("Content-Type") != "" {
+		var err error
+		if form, err = oauth.ParseForm(r); err != nil && !errors.Is(err, oauth.ErrMediaType) { // a body of another kind holds no token
+			return "", err
+		}
+	}
+	headers, body := r.Header.Values("Authorization"), form.Get("access_token")
+	switch {
+	case len(headers) > 1, len(headers) == 1 && body != "":
+		return "", oauth.Errorf(oauth.InvalidRequest, "the access token must be sent once")
+	case len(headers) == 0 && body == "":
+		return "", oauth.Refuse(oauth.InvalidToken, "an access token is missing", errNoToken)
+	case body != "":
+		return checkToken(body)
+	}
+	scheme, token, _ := strings.Cut(headers[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", oauth.Refuse(oauth.InvalidToken, "an access token is missing", errNoToken)
+	}
+	return checkToken(strings.TrimLeft(token, " "))
+}
+
+// checkToken wants the b64token of RFC 6750 Section 2.1.
+func checkToken(token string) (string, error) {
+	text := strings.TrimRight(token, "=")
+	foreign := func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-._~+/", c)
+	}
+	if text == "" || strings.ContainsFunc(text, foreign) {
+		return "", oauth.Errorf(oauth.InvalidRequest, "the access token is malformed")
+	}
+	return token, nil
+}
+
+// challenge tells a client that lacks a token, or whose token does not do, what is
+// wanted, RFC 6750 Section 3. To one that sent none it names no error (Section 3.1).
+func challenge(w http.ResponseWriter, err error) error {
+	refusal, ok := errors.AsType[*oauth.Error](err)
+	if !ok {
+		return err
+	}
+	text := `Bearer realm="hufu"`
+	if !errors.Is(err, errNoToken) {
+		text += `, error="` + string(refusal.Code) + `", error_description="` + refusal.Description + `"`
+	}
+	if refusal.Code == oauth.InsufficientScope {
+		text += `, scope="` + oauth.ScopeOpenID + `"`
+	}
+	w.Header().Set("WWW-Authenticate", text)
+	return err
+}

@@ -1,0 +1,352 @@
+package spec_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hufu-auth/hufu/internal/config"
+	"github.com/hufu-auth/hufu/internal/oauth"
+	"github.com/hufu-auth/hufu/internal/oauthtest"
+)
+
+// accessToken is one of a code flow for a scope.
+func (p *relyingParty) accessToken(t *testing.T, pairs ...string) string {
+	t.Helper()
+	answer, _ := p.ask(t, pairs...)
+	return p.tokens(t, answer.Get("code")).Text("access_token")
+}
+
+// infoOf is what UserInfo answers as JSON.
+func infoOf(t *testing.T, answer *oauthtest.Answer) map[string]any {
+	t.Helper()
+	var info map[string]any
+	if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != "application/json" || answer.Header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("UserInfo: %d %v %s", answer.StatusCode, answer.Header, answer.Body)
+	}
+	if err := json.Unmarshal(answer.Body, &info); err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
+
+// OpenID Connect Core Section 5.4: each scope stands for its claims, and nothing is
+// told beyond; types are those of Section 5.1 (UI-02, conformance 6, 58, 59).
+func TestOpenIDCore_5_4_ScopeClaims(t *testing.T) {
+	t.Parallel()
+	p := newRelyingParty(t, oauthtest.Start(t))
+	all := map[string]any{}
+	for _, scope := range []string{"", "profile", "email", "address", "phone"} {
+		want := append([]string{"sub"}, oauth.Scope{scope}.Claims()...)
+		slices.Sort(want)
+		info := infoOf(t, p.userInfo(t, p.accessToken(t, "scope", "openid "+scope)))
+		if got := members(info); !slices.Equal(got, want) {
+			t.Errorf("scope %q gives %v, want %v", scope, got, want)
+		}
+		if info["sub"] != p.user.ID {
+			t.Errorf("sub %v", info["sub"])
+		}
+		for name, value := range info {
+			all[name] = value
+		}
+	}
+	delete(all, "sub")
+	updated, _ := all["updated_at"].(float64)
+	if updated != float64(p.user.UpdatedAt.Unix()) {
+		t.Errorf("updated_at %v", all["updated_at"])
+	}
+	delete(all, "updated_at")
+	var want map[string]any
+	if err := json.Unmarshal([]byte(aliceClaims), &want); err != nil {
+		t.Fatal(err)
+	}
+	delete(want, "employee_number") // no scope stands for it
+	want["email"], want["email_verified"] = "alice@example.com", true
+	if diff := cmp.Diff(want, all); diff != "" {
+		t.Errorf("claims (-want +got):\n%s", diff)
+	}
+}
+
+// OpenID Connect Core Section 5.5: what the claims parameter asks for under userinfo is
+// at UserInfo, what under id_token is in the ID token, and nowhere else; what nobody
+// has is left out, and what belongs to the protocol cannot be had this way
+// (conformance 37).
+func TestOpenIDCore_5_5_ClaimsParameter(t *testing.T) {
+	t.Parallel()
+	p := newRelyingParty(t, oauthtest.Start(t))
+	request := `{"userinfo":{"name":{"essential":true},"shoe_size":null,"client_id":null},
+		"id_token":{"email":null,"employee_number":{"essential":true},"given_name#ja":null,"nonce":{"value":"forged"},"iss":null},"other":{"x":null}}`
+	for _, responseType := range []string{"code", "code id_token", "id_token token"} {
+		answer, _ := p.ask(t, "scope", "openid", "claims", request, "response_type", responseType, "nonce", "n-1")
+		tokens := map[string]any{"id_token": answer.Get("id_token"), "access_token": answer.Get("access_token")}
+		if answer.Has("code") {
+			exchanged := p.tokens(t, answer.Get("code"))
+			tokens["access_token"] = exchanged.Text("access_token")
+			_, claims := p.verify(t, exchanged.Text("id_token"))
+			wantClaims(t, claims)
+		}
+		if raw, _ := tokens["id_token"].(string); raw != "" {
+			_, claims := p.verify(t, raw)
+			wantClaims(t, claims)
+		}
+		access, _ := tokens["access_token"].(string)
+		if got, want := members(infoOf(t, p.userInfo(t, access))), []string{"name", "sub"}; !slices.Equal(got, want) {
+			t.Errorf("%s: UserInfo has %v, want %v", responseType, got, want)
+		}
+	}
+	for _, bad := range []string{"name", "[]", `{"userinfo":[]}`, `{"id_token":{"name":"x"}}`, strings.Repeat(" ", 4100) + "{}"} {
+		wantRefused(t, p.App, p.Server.Get(t, p.address("claims", bad)), "invalid_request")
+	}
+}
+
+func wantClaims(t *testing.T, claims map[string]any) {
+	t.Helper()
+	if claims["email"] != "alice@example.com" || claims["employee_number"] != "42" || claims["nonce"] != "n-1" || claims["name"] != nil || claims["given_name"] != nil {
+		t.Errorf("claims %v", claims)
+	}
+}
+
+// OpenID Connect Core Section 5.5.1: a sub with a value names the one who may answer,
+// and an essential acr that no sign-in here reaches fails the request (conformance 36).
+func TestOpenIDCore_5_5_1_ValuesAndEssential(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t)
+	p := newRelyingParty(t, s)
+	s.User(t, "bob")
+	claims := func(member, text string) []string {
+		return []string{"claims", `{"id_token":{"` + member + `":` + text + `}}`, "prompt", "none"}
+	}
+	p.ask(t) // alice is signed in and has agreed
+	for _, mine := range []string{`{"value":"` + p.user.ID + `"}`, `null`, `{"essential":true}`} {
+		if answer, _ := p.ask(t, claims("sub", mine)...); !answer.Has("code") {
+			t.Errorf("sub %s: %v", mine, answer)
+		}
+	}
+	if answer, _ := p.ask(t, claims("sub", `{"value":"somebody else"}`)...); answer.Get("error") != "login_required" {
+		t.Errorf("another sub: %v", answer)
+	}
+	answer, _ := p.ask(t, claims("acr", `{"essential":true,"values":["urn:nobody:has:this"]}`)...)
+	if answer.Get("error") != "unmet_authentication_requirements" {
+		t.Errorf("an acr out of reach: %v", answer)
+	}
+	for _, wanted := range []string{`{"values":["urn:nobody:has:this"]}`, `{"essential":true}`, `{"essential":true,"values":["urn:nobody:has:this","urn:hufu:acr:password"]}`} {
+		answer, _ := p.ask(t, claims("acr", wanted)...)
+		_, told := p.verify(t, p.tokens(t, answer.Get("code")).Text("id_token"))
+		if told["acr"] != "urn:hufu:acr:password" {
+			t.Errorf("acr %s: %v", wanted, told["acr"])
+		}
+	}
+}
+
+// OpenID Connect Core Section 5.3.1, RFC 6750 Sections 2 and 3: how a token is sent,
+// and how one that does not do is refused (UI-01, UI-11, AT-03, AT-04, TE-19,
+// conformance 60, 62, 63).
+func TestOpenIDCore_5_3_UserInfoRequest(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t)
+	p := newRelyingParty(t, s)
+	token := p.accessToken(t, "scope", "openid email read")
+	service, err := p.ClientToken(t, oauthtest.AllAddresses[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := p.accessToken(t, "scope", "read")
+	header := func(lines ...string) func(r *http.Request) {
+		return func(r *http.Request) {
+			for _, line := range lines {
+				r.Header.Add("Authorization", line)
+			}
+		}
+	}
+	body := func(r *http.Request, text string) {
+		r.Body = http.NoBody
+		*r = *s.Request(t, http.MethodPost, "/userinfo", text)
+	}
+	for name, tt := range map[string]struct {
+		method string
+		edit   func(r *http.Request)
+		status int
+		code   string // in the challenge
+	}{
+		"GET, header":       {http.MethodGet, header("Bearer " + token), 200, ""},
+		"POST, header":      {http.MethodPost, header("Bearer " + token), 200, ""},
+		"scheme in capital": {http.MethodGet, header("BEARER " + token), 200, ""},
+		"scheme in small":   {http.MethodGet, header("bearer   " + token), 200, ""},
+		"POST, body":        {http.MethodPost, func(r *http.Request) { body(r, "access_token="+token) }, 200, ""},
+		"POST, JSON beside": {http.MethodPost, func(r *http.Request) {
+			body(r, "{}")
+			r.Header.Set("Content-Type", "application/json")
+			header("Bearer " + token)(r)
+		}, 200, ""},
+		"none":              {http.MethodGet, header(), 401, "-"},
+		"none, POST":        {http.MethodPost, header(), 401, "-"},
+		"Basic":             {http.MethodGet, header("Basic " + token), 401, "-"},
+		"scheme alone":      {http.MethodGet, header("Bearer"), 400, "invalid_request"},
+		"tab":               {http.MethodGet, header("Bearer\t" + token), 401, "-"},
+		"two words":         {http.MethodGet, header("Bearer " + token + " " + token), 400, "invalid_request"},
+		"two headers":       {http.MethodGet, header("Bearer "+token, "Bearer "+token), 400, "invalid_request"},
+		"header and body":   {http.MethodPost, func(r *http.Request) { body(r, "access_token="+token); header("Bearer " + token)(r) }, 400, "invalid_request"},
+		"twice in the body": {http.MethodPost, func(r *http.Request) { body(r, "access_token="+token+"&access_token="+token) }, 400, "invalid_request"},
+		"in the address":    {http.MethodGet, func(r *http.Request) { r.URL.RawQuery = "access_token=" + token }, 400, "invalid_request"},
+		"garbage":           {http.MethodGet, header("Bearer garbage"), 401, "invalid_token"},
+		"an ID token":       {http.MethodGet, header("Bearer " + idTokenOf(t, p)), 401, "invalid_token"},
+		"without openid":    {http.MethodGet, header("Bearer " + plain), 403, "insufficient_scope"},
+		"of a client":       {http.MethodGet, header("Bearer " + service.AccessToken), 403, "insufficient_scope"},
+	} {
+		r := s.Request(t, tt.method, "/userinfo", "")
+		tt.edit(r)
+		answer := s.Do(t, r)
+		challenge := answer.Header.Get("WWW-Authenticate")
+		switch {
+		case answer.StatusCode != tt.status:
+			t.Errorf("%s: %d %s, want %d", name, answer.StatusCode, answer.Body, tt.status)
+		case tt.status == 200 && answer.Text("sub") != p.user.ID:
+			t.Errorf("%s: %s", name, answer.Body)
+		case tt.code == "-" && (!strings.HasPrefix(challenge, "Bearer") || strings.Contains(challenge, "error")):
+			t.Errorf("%s: challenge %q", name, challenge)
+		case tt.code != "" && tt.code != "-" && !strings.Contains(challenge, `error="`+tt.code+`"`):
+			t.Errorf("%s: challenge %q, want %s", name, challenge, tt.code)
+		}
+		if answer.Header.Get("Access-Control-Allow-Origin") != "*" || answer.Header.Get("Access-Control-Allow-Credentials") != "" {
+			t.Errorf("%s: CORS %v", name, answer.Header)
+		}
+	}
+	if r := s.Do(t, s.Request(t, http.MethodDelete, "/userinfo", "")); r.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("DELETE: %d", r.StatusCode)
+	}
+}
+
+func idTokenOf(t *testing.T, p *relyingParty) string {
+	t.Helper()
+	answer, _ := p.ask(t)
+	return p.tokens(t, answer.Get("code")).Text("id_token")
+}
+
+// A token that was revoked, or whose user or client is no longer in force, tells
+// nothing any more, at once (AT-03, AT-04, RE-12).
+func TestOpenIDCore_5_3_UserInfoAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(t *testing.T, s *oauthtest.Server, p *relyingParty, token string){
+		"revoked": func(t *testing.T, s *oauthtest.Server, p *relyingParty, token string) {
+			s.Post(t, "/revoke", p.Credentials("token", token))
+		},
+		"expired": func(_ *testing.T, s *oauthtest.Server, _ *relyingParty, _ string) { s.Clock.Advance(11 * time.Minute) },
+		"user disabled": func(t *testing.T, s *oauthtest.Server, p *relyingParty, _ string) {
+			ok(t, s.Store.DisableUser(t.Context(), p.user.ID, s.Clock.Now(), theOperator))
+		},
+		"user deleted": func(t *testing.T, s *oauthtest.Server, p *relyingParty, _ string) {
+			ok(t, s.Store.DeleteUser(t.Context(), p.user.ID, s.Clock.Now(), theOperator))
+		},
+		"client disabled": func(t *testing.T, s *oauthtest.Server, p *relyingParty, _ string) {
+			ok(t, s.Store.DisableClient(t.Context(), p.ClientID, s.Clock.Now(), theOperator))
+		},
+		"revoke-all": func(t *testing.T, s *oauthtest.Server, _ *relyingParty, _ string) {
+			ok(t, s.Store.RevokeAll(t.Context(), s.Clock.Now(), theOperator))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := oauthtest.Start(t)
+			p := newRelyingParty(t, s)
+			token := p.accessToken(t)
+			infoOf(t, p.userInfo(t, token))
+			end(t, s, p, token)
+			if answer := p.userInfo(t, token); answer.StatusCode != http.StatusUnauthorized || answer.Text("error") != "invalid_token" {
+				t.Errorf("%d %s", answer.StatusCode, answer.Body)
+			}
+		})
+	}
+}
+
+func ok(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// OpenID Connect Core Section 5.3.2: a client can have UserInfo signed (conformance 61).
+func TestOpenIDCore_5_3_2_SignedUserInfo(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t)
+	for _, algorithm := range []string{"RS256", "ES256"} {
+		p := newRelyingParty(t, s, func(m *oauth.ClientMetadata) { m.UserInfoAlg = algorithm })
+		answer := p.userInfo(t, p.accessToken(t, "scope", "openid email"))
+		if answer.Header.Get("Content-Type") != "application/jwt" {
+			t.Fatalf("%v %s", answer.Header, answer.Body)
+		}
+		token, err := p.provider.Verifier(&oidc.Config{ClientID: p.ClientID, SkipExpiryCheck: true}).Verify(t.Context(), string(answer.Body))
+		ok(t, err)
+		var claims map[string]any
+		ok(t, token.Claims(&claims))
+		if got, want := members(claims), []string{"aud", "email", "email_verified", "iss", "sub"}; !slices.Equal(got, want) || token.Subject != p.user.ID {
+			t.Errorf("claims %v, want %v", claims, want)
+		}
+		if header := headerOf(t, string(answer.Body)); header["alg"] != algorithm {
+			t.Errorf("header %v", header)
+		}
+	}
+}
+
+// OpenID Connect Discovery Section 3 and 4: the document says what is true, in the types
+// of the registry, at both addresses and below the path of the issuer (DI-11,
+// conformance 8, 9, 10, 11, 12, 13, 14, 15, 16, 17).
+func TestOpenIDDiscovery_3_Configuration(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t, func(c *config.Config) { c.Issuer += "/tenant" })
+	p := newRelyingParty(t, s)
+	s.Clock.Advance(2 * time.Second)
+	answer := s.Get(t, "/.well-known/openid-configuration")
+	if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != "application/json" || answer.Header.Get("Access-Control-Allow-Origin") != "*" {
+		t.Fatalf("%d %v", answer.StatusCode, answer.Header)
+	}
+	if oauthForm := s.Get(t, s.Origin+"/.well-known/oauth-authorization-server/tenant"); string(oauthForm.Body) != string(answer.Body) {
+		t.Error("the two forms of the document differ")
+	}
+	var document map[string]any
+	ok(t, json.Unmarshal(answer.Body, &document))
+	for name, value := range document {
+		switch {
+		case strings.HasSuffix(name, "_endpoint"), name == "jwks_uri":
+			address, _ := value.(string)
+			if u, err := url.Parse(address); err != nil || !strings.HasPrefix(address, s.URL+"/") || s.Get(t, address).StatusCode == http.StatusNotFound {
+				t.Errorf("%s: %v (%v)", name, value, u)
+			}
+		case strings.HasSuffix(name, "_supported") && !slices.Contains([]string{"claims_parameter_supported", "request_parameter_supported", "request_uri_parameter_supported", "authorization_response_iss_parameter_supported"}, name):
+			if list, isList := value.([]any); !isList || len(list) == 0 {
+				t.Errorf("%s is no list: %v", name, value)
+			}
+		case strings.HasSuffix(name, "_supported"):
+			if _, isBool := value.(bool); !isBool {
+				t.Errorf("%s: %v", name, value)
+			}
+		}
+	}
+	for name, want := range map[string][]any{
+		"id_token_signing_alg_values_supported": {"RS256", "ES256"},
+		"subject_types_supported":               {"public"},
+		"response_types_supported":              {"code", "token", "id_token", "id_token token", "code id_token", "code token", "code id_token token"},
+		"scopes_supported":                      {"openid", "offline_access", "profile", "email", "address", "phone"},
+		"acr_values_supported":                  {"urn:hufu:acr:password"},
+		"display_values_supported":              {"page", "popup", "touch", "wap"},
+	} {
+		if diff := cmp.Diff(any(want), document[name]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	for _, value := range []string{"PS256", "none", "HS256"} {
+		if _, _, err := s.Clients.Register(t.Context(), "", oauth.ClientMetadata{RedirectURIs: []string{oauthtest.Callback}, IDTokenAlg: value}, "", theOperator); err == nil {
+			t.Errorf("%s is not listed and was taken", value)
+		}
+	}
+	if info := infoOf(t, p.userInfo(t, p.accessToken(t))); info["sub"] != p.user.ID {
+		t.Errorf("below a path: %v", info)
+	}
+}
