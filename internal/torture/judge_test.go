@@ -111,6 +111,12 @@ func TestJudgeAcquits(t *testing.T) {
 			0.2 0.8 1 redeem code: done r0 a0
 			0.2 0.7 2 redeem code: refused
 			1.0 1.1 0 introspect access a0: inactive`,
+		"one of three redeems, its answer is lost, and the others end it before it asks again": `
+			0.0 0.1 0 authorize: done code
+			0.15 0.5 ~ lost at [0] until 0.5
+			0.2 0.9 0 redeem code: refused
+			0.2 0.8 1 redeem code: refused
+			0.2 0.7 2 redeem code: refused`,
 		"dead before it was born": `
 			0.0 0.1 0 authorize: done code
 			0.2 0.9 0 redeem code: done r0 a0
@@ -211,6 +217,15 @@ func TestJudgeCondemns(t *testing.T) {
 			0.2 2.8 0 redeem code: away
 			3.0 3.1 1 redeem code: done r0 a0
 			3.2 3.3 2 redeem code: done r0x a1`, "redeemed twice"},
+		"three bring a code and nobody gets it": {`
+			0.0 0.1 0 authorize: done code
+			0.2 0.9 0 redeem code: refused
+			0.2 0.8 1 redeem code: refused
+			0.2 0.7 2 redeem code: refused`, unexplained},
+		"an answer is lost, and nobody else brought the code": {`
+			0.0 0.1 0 authorize: done code
+			0.15 0.5 ~ lost at [0] until 0.5
+			0.2 0.9 0 redeem code: refused`, unexplained},
 		"two successors": {begun + `
 			1.0 1.1 0 refresh r0: done r1 a1
 			1.0 1.1 1 refresh r0: done r1x a2`, "two refresh tokens of generation 1"},

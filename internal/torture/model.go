@@ -40,6 +40,7 @@ type event struct {
 	maybe      bool          // it may not have happened at all
 	undoes     int           // the redemption that it takes back; none
 	settles    time.Duration // when this redemption must have been taken back
+	shaken     bool          // its server had reason to lose the answer of the database
 	generation int           // of the refresh token presented
 	access     int           // number of the access token presented
 }
@@ -75,6 +76,7 @@ func newModel(h *History, grant int) (m *model, wrong []string) {
 func (m *model) add(h *History, o Operation, t tokens) {
 	e := event{Operation: o, until: o.Ended, undoes: none, settles: forever, generation: t.generation[o.Token], access: t.access[o.Token]}
 	if o.Answer != Lost && o.Answer != Away {
+		e.shaken = h.disturbed(o.Replica, o.Began, o.Ended)
 		m.events = append(m.events, e)
 		return
 	}
@@ -191,11 +193,27 @@ func (m *model) redeem(s state, i int) []state {
 	if e.Ended >= m.issued.Began+m.CodeLifetime-time.Second { // whole seconds are kept
 		found = append(found, s)
 	}
+	// It redeemed the code and lost the answer of the database, and before it had asked
+	// again another one that brought the code at the same time took it for stolen.
+	if e.shaken && m.rivals(i) {
+		found = append(found, s.redeemed(i).revoke())
+	}
 	// It met a redemption that was taken back before it could end the grant.
 	if s.undone != none && e.Began <= m.events[s.undone].settles {
 		found = append(found, s.revoke())
 	}
 	return found
+}
+
+// rivals reports whether somebody else brought the code while an event lasted.
+func (m *model) rivals(i int) bool {
+	e := &m.events[i]
+	for j := range m.events {
+		if other := &m.events[j]; j != i && other.Kind == Redeem && other.Began <= e.until && e.Began <= other.until {
+			return true
+		}
+	}
+	return false
 }
 
 // refresh is a refresh token that is presented: the newest moves the grant on, the one
