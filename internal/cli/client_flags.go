@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -42,7 +43,10 @@ var clientMembers = []member{
 	{"response-type", "", kindList, "what the client may ask for at once: code, token, id_token or several, as in 'code id_token' (default follows the grants)", func(m *oauth.ClientMetadata, v []string) { m.ResponseTypes = v }},
 	{"scope", "", kindList, "scope the client may ask for", func(m *oauth.ClientMetadata, v []string) { m.Scope = words(v) }},
 	{"default-scope", "", kindList, "scope of a request that names none (default all but openid and offline_access)", func(m *oauth.ClientMetadata, v []string) { m.DefaultScope = words(v) }},
-	{"token-endpoint-auth-method", "auth-method", kindText, "client_secret_basic, client_secret_post or none (default either of the first two)", func(m *oauth.ClientMetadata, v []string) { m.TokenEndpointAuthMethod = last(v) }},
+	{"token-endpoint-auth-method", "auth-method", kindText, "client_secret_basic, client_secret_post, private_key_jwt or none (default either of the first two)", func(m *oauth.ClientMetadata, v []string) { m.TokenEndpointAuthMethod = last(v) }},
+	{"token-endpoint-auth-signing-alg", "", kindText, "algorithm of assertions for private_key_jwt: RS256, PS256, ES256 or EdDSA (default any that fits a key)", func(m *oauth.ClientMetadata, v []string) { m.AuthSigningAlg = last(v) }},
+	{"jwks", "", kindText, "public keys of the client as a JSON Web Key Set", func(m *oauth.ClientMetadata, v []string) { m.JWKS = json.RawMessage(last(v)) }},
+	{"jwks-uri", "", kindText, "where the client publishes its keys", func(m *oauth.ClientMetadata, v []string) { m.JWKSURI = last(v) }},
 	{"client-uri", "", kindText, "home page of the client", func(m *oauth.ClientMetadata, v []string) { m.ClientURI = last(v) }},
 	{"logo-uri", "", kindText, "picture of the client", func(m *oauth.ClientMetadata, v []string) { m.LogoURI = last(v) }},
 	{"policy-uri", "", kindText, "page about privacy", func(m *oauth.ClientMetadata, v []string) { m.PolicyURI = last(v) }},

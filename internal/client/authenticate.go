@@ -28,11 +28,17 @@ type Registry struct {
 	// CheckSecret reports, in constant time, whether a secret has a stored hash.
 	// It takes as long for a hash of "".
 	CheckSecret func(hash, secret string) bool
+	Keys        *Keys
 	Now         func() time.Time
+
+	// What an assertion may name as its audience beside the endpoint it comes to.
+	Issuer    string
+	TokenPath string // of the token endpoint, below the issuer
+	Origin    string // of the issuer: without its path
 }
 
 // Authenticated is a client that has proved who it is as far as it can: a
-// confidential one by its secret, a public one by naming itself.
+// confidential one by its secret or by its key, a public one by naming itself.
 type Authenticated struct {
 	*store.Client
 }
@@ -46,6 +52,9 @@ type proof struct {
 	clientID string
 	secret   string // "" when none was sent
 	basic    bool   // by the Authorization header
+
+	assertion string // "" when none was sent
+	endpoint  string // path that the assertion came to
 }
 
 // Authenticate finds out which client sends a token request, RFC 6749 Section
@@ -57,7 +66,7 @@ func (g *Registry) Authenticate(ctx context.Context, r *http.Request, form oauth
 	}
 	c, err := g.Store.KnownClient(ctx, p.clientID, g.Now())
 	if err == nil {
-		err = g.check(c, p)
+		err = g.check(ctx, c, p)
 		if err != nil {
 			c, err = g.checkAgain(ctx, c, p, err)
 		}
@@ -92,13 +101,20 @@ func (g *Registry) checkAgain(ctx context.Context, was *store.Client, p proof, r
 	if c.Revision == was.Revision {
 		return c, refused
 	}
-	return c, g.check(c, p)
+	return c, g.check(ctx, c, p)
 }
 
 // check decides whether the proof is the one the client is registered for.
-func (g *Registry) check(c *store.Client, p proof) error {
+func (g *Registry) check(ctx context.Context, c *store.Client, p proof) error {
 	method := c.Metadata.TokenEndpointAuthMethod
 	switch {
+	case (method == oauth.AuthMethodPrivateKey) != (p.assertion != ""):
+		g.CheckSecret("", p.secret)
+		return invalidClient(oauth.Because("client_auth_method", "a client with keys proves itself by an assertion, and no other does"))
+	case p.assertion != "":
+		if err := g.checkAssertion(ctx, c, p); err != nil {
+			return err
+		}
 	case method == oauth.AuthMethodNone && p.secret != "":
 		return wrongGuess{oauth.Because("client_secret", "a public client sent a secret")}
 	case method == oauth.AuthMethodNone:
@@ -165,7 +181,7 @@ func invalidClient(cause error) error {
 func readProof(r *http.Request, form oauth.Form) (proof, error) {
 	p := proof{clientID: form.Get("client_id"), secret: form.Get("client_secret")}
 	if form.Get("client_assertion") != "" || form.Get("client_assertion_type") != "" {
-		return p, invalidClient(oauth.Because("client_assertion", "client assertions are not supported"))
+		return readAssertion(r, form, p)
 	}
 	headers := r.Header.Values("Authorization")
 	switch {

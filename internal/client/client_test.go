@@ -152,7 +152,7 @@ func TestAuthenticate(t *testing.T) {
 		"empty id by Basic":           {"", []string{basic("", secret)}, invalidClient},
 		"disabled":                    {body("disabled", secret), nil, invalidClient},
 		"assertion":                   {"client_id=any&client_assertion=x&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer", nil, invalidClient},
-		"assertion beside a secret":   {body("any", secret) + "&client_assertion=x", nil, invalidClient},
+		"assertion beside a secret":   {body("any", secret) + "&client_assertion=x", nil, invalidRequest},
 		"Bearer":                      {"client_id=public", []string{"Bearer x"}, invalidClient},
 		"Digest":                      {body("any", secret), []string{"Digest username=any"}, invalidClient},
 		"scheme alone":                {"", []string{"Basic"}, invalidClient},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"strings"
 	"time"
 	"unicode"
@@ -37,7 +38,7 @@ const (
 // confidential client is returned and can never be read again.
 func (g *Registry) Register(ctx context.Context, id string, metadata oauth.ClientMetadata, secret string, by store.By) (*store.Client, string, error) {
 	metadata.Normalize()
-	if err := metadata.Validate(); err != nil {
+	if err := errors.Join(metadata.Validate(), checkKeys(&metadata)); err != nil {
 		return nil, "", err
 	}
 	made := id == ""
@@ -49,9 +50,9 @@ func (g *Registry) Register(ctx context.Context, id string, metadata oauth.Clien
 	}
 	c := &store.Client{ID: id, Metadata: metadata, CreatedAt: g.Now()}
 	switch {
-	case metadata.IsPublic() && secret != "":
-		return nil, "", oauth.Errorf(oauth.InvalidClientMetadata, "a public client has no secret")
-	case !metadata.IsPublic():
+	case !metadata.HasSecret() && secret != "":
+		return nil, "", errNoSecret
+	case metadata.HasSecret():
 		made, plain, err := g.newSecret(secret, time.Time{})
 		if err != nil {
 			return nil, "", err
@@ -64,6 +65,8 @@ func (g *Registry) Register(ctx context.Context, id string, metadata oauth.Clien
 	c, err := g.Store.Client(ctx, id)
 	return c, secret, err
 }
+
+var errNoSecret = oauth.Errorf(oauth.InvalidClientMetadata, "a client that is public, or proves itself by a key, has no secret")
 
 // Update changes the metadata of a client by one edit, which is tried again
 // when somebody else changed the client meanwhile.
@@ -78,7 +81,7 @@ func (g *Registry) Update(ctx context.Context, id string, edit func(m *oauth.Cli
 			return nil, err
 		}
 		c.Metadata.Normalize()
-		if err := c.Metadata.Validate(); err != nil {
+		if err := errors.Join(c.Metadata.Validate(), checkKeys(&c.Metadata)); err != nil {
 			return nil, err
 		}
 		if wasPublic != c.Metadata.IsPublic() {
@@ -97,8 +100,8 @@ func (g *Registry) AddSecret(ctx context.Context, id, secret string, expires tim
 	if err != nil {
 		return store.ClientSecret{}, "", err
 	}
-	if c.Metadata.IsPublic() {
-		return store.ClientSecret{}, "", oauth.Errorf(oauth.InvalidClientMetadata, "a public client has no secret")
+	if !c.Metadata.HasSecret() {
+		return store.ClientSecret{}, "", errNoSecret
 	}
 	made, plain, err := g.newSecret(secret, expires)
 	if err != nil {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -16,6 +17,8 @@ const (
 	redacted      = "[redacted]"
 	masterKeySize = 32
 	maxSecretFile = 64 << 10
+
+	maxAuthorities = 4 << 20 // bytes
 )
 
 // A Secret is text that no log line, error or dump shows, whatever verb or
@@ -76,7 +79,28 @@ func (c *Config) CheckFiles() error {
 			err = errors.Join(err, c.mistake("tls_certificate_file", tlsErr.Error()))
 		}
 	}
-	return err
+	_, authorityErr := c.ReadAuthorities()
+	return errors.Join(err, authorityErr)
+}
+
+// ReadAuthorities returns those who vouch for servers that are fetched from; nil when
+// they are those of the system alone.
+func (c *Config) ReadAuthorities() (*x509.CertPool, error) {
+	if c.OutboundCAFile == "" {
+		return nil, nil
+	}
+	text, err := readSmall(c.OutboundCAFile, maxAuthorities)
+	if err != nil {
+		return nil, c.mistake("outbound_ca_file", err.Error())
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool() // a system without any
+	}
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, c.mistake("outbound_ca_file", "there is no certificate in the file")
+	}
+	return pool, nil
 }
 
 // decodeMasterKey reads a key in any of its spellings. Their lengths differ, so

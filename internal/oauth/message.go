@@ -20,10 +20,14 @@ const (
 // Ways in which a client proves who it is at the token endpoint, RFC 7591
 // Section 2.
 const (
-	AuthMethodNone  = "none"
-	AuthMethodBasic = "client_secret_basic"
-	AuthMethodPost  = "client_secret_post"
+	AuthMethodNone       = "none"
+	AuthMethodBasic      = "client_secret_basic"
+	AuthMethodPost       = "client_secret_post"
+	AuthMethodPrivateKey = "private_key_jwt" // OpenID Connect Core Section 9
 )
+
+// AssertionTypeJWT is the client_assertion_type of a JWT, RFC 7523 Section 2.2.
+const AssertionTypeJWT = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 // A TokenResponse is the success of the token endpoint, RFC 6749 Section 5.1.
 type TokenResponse struct {

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"net/url"
@@ -27,13 +28,17 @@ type ClientMetadata struct {
 	Contacts                []string `json:"contacts,omitempty"`
 	SoftwareID              string   `json:"software_id,omitempty"`
 	SoftwareVersion         string   `json:"software_version,omitempty"`
+	JWKSURI                 string   `json:"jwks_uri,omitempty"`
+	// JWKS is the client's key set as JSON; one who registers a client reads the keys.
+	JWKS json.RawMessage `json:"jwks,omitempty"`
 	// Members of OpenID Connect Registration Section 2.
 	DefaultMaxAge   *int64   `json:"default_max_age,omitempty"`   // seconds
 	RequireAuthTime bool     `json:"require_auth_time,omitempty"` // met always: every ID token tells
 	DefaultACR      []string `json:"default_acr_values,omitempty"`
-	IDTokenAlg      string   `json:"id_token_signed_response_alg,omitempty"` // "" means RS256
-	UserInfoAlg     string   `json:"userinfo_signed_response_alg,omitempty"` // "" means plain JSON
-	SubjectType     string   `json:"subject_type,omitempty"`                 // "" means public
+	IDTokenAlg      string   `json:"id_token_signed_response_alg,omitempty"`    // "" means RS256
+	UserInfoAlg     string   `json:"userinfo_signed_response_alg,omitempty"`    // "" means plain JSON
+	SubjectType     string   `json:"subject_type,omitempty"`                    // "" means public
+	AuthSigningAlg  string   `json:"token_endpoint_auth_signing_alg,omitempty"` // of assertions; "" means any that fits a key
 
 	// Members of OpenID Connect RP-Initiated Logout Section 3.1.
 	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
@@ -57,6 +62,11 @@ type ClientMetadata struct {
 
 // IsPublic reports whether the client has no credentials, RFC 6749 Section 2.1.
 func (m *ClientMetadata) IsPublic() bool { return m.TokenEndpointAuthMethod == AuthMethodNone }
+
+// HasSecret reports whether the client proves who it is by a secret.
+func (m *ClientMetadata) HasSecret() bool {
+	return !m.IsPublic() && m.TokenEndpointAuthMethod != AuthMethodPrivateKey
+}
 
 // HasGrant reports whether the client is registered for a grant type.
 func (m *ClientMetadata) HasGrant(grant string) bool { return slices.Contains(m.GrantTypes, grant) }
@@ -175,8 +185,12 @@ func metadataError(format string, args ...any) error {
 func (m *ClientMetadata) checkGrants() error {
 	switch m.TokenEndpointAuthMethod {
 	case "", AuthMethodNone, AuthMethodBasic, AuthMethodPost:
+	case AuthMethodPrivateKey:
+		if len(m.JWKS) == 0 && m.JWKSURI == "" {
+			return metadataError("private_key_jwt needs jwks or jwks_uri")
+		}
 	default:
-		return metadataError("token_endpoint_auth_method must be client_secret_basic, client_secret_post or none")
+		return metadataError("token_endpoint_auth_method must be client_secret_basic, client_secret_post, private_key_jwt or none")
 	}
 	known := []string{GrantAuthorizationCode, GrantImplicit, GrantPassword, GrantClientCredentials, GrantRefreshToken}
 	for i, g := range m.GrantTypes {
@@ -316,6 +330,12 @@ func (m *ClientMetadata) checkOpenID() error {
 	if len(m.DefaultACR) > maxValues || slices.ContainsFunc(m.DefaultACR, func(acr string) bool { return acr == "" || !isText(acr, maxText) }) {
 		return metadataError("default_acr_values must be at most %d short texts", maxValues)
 	}
+	if uri, err := url.Parse(m.JWKSURI); m.JWKSURI != "" && (err != nil || uri.Scheme != "https" || uri.Host == "" || uri.User != nil || !isText(m.JWKSURI, maxURI)) {
+		return metadataError("jwks_uri must be an https URL")
+	}
+	if len(m.JWKS) > 0 && m.JWKSURI != "" {
+		return metadataError("jwks and jwks_uri exclude each other")
+	}
 	if m.SubjectType != "" && m.SubjectType != SubjectPublic {
 		return metadataError("subject_type must be public")
 	}
@@ -356,12 +376,15 @@ type ServerMetadata struct {
 	ResponseModesSupported                     []string `json:"response_modes_supported"`
 	GrantTypesSupported                        []string `json:"grant_types_supported"`
 	TokenEndpointAuthMethodsSupported          []string `json:"token_endpoint_auth_methods_supported"`
+	TokenEndpointAuthAlgsSupported             []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	ServiceDocumentation                       string   `json:"service_documentation,omitempty"`
 	UILocalesSupported                         []string `json:"ui_locales_supported"`
 	RevocationEndpoint                         string   `json:"revocation_endpoint"`
 	RevocationEndpointAuthMethodsSupported     []string `json:"revocation_endpoint_auth_methods_supported"`
+	RevocationEndpointAuthAlgsSupported        []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
 	IntrospectionEndpoint                      string   `json:"introspection_endpoint"`
 	IntrospectionEndpointAuthMethodsSupported  []string `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectionEndpointAuthAlgsSupported     []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
 	CodeChallengeMethodsSupported              []string `json:"code_challenge_methods_supported"`
 	AuthorizationResponseISSParameterSupported bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207 Section 3
 	RequestParameterSupported                  bool     `json:"request_parameter_supported"`

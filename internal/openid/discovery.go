@@ -96,7 +96,7 @@ func (d *Discovery) Refresh(ctx context.Context) error {
 
 // fixed is what does not depend on the clients that exist.
 func (d *Discovery) fixed() oauth.ServerMetadata {
-	secret := []string{oauth.AuthMethodBasic, oauth.AuthMethodPost}
+	confidential := []string{oauth.AuthMethodBasic, oauth.AuthMethodPost, oauth.AuthMethodPrivateKey}
 	return oauth.ServerMetadata{
 		Issuer:                                     d.Issuer.URL,
 		AuthorizationEndpoint:                      d.Issuer.URL + d.At.Authorization,
@@ -108,9 +108,12 @@ func (d *Discovery) fixed() oauth.ServerMetadata {
 		ResponseTypesSupported:                     []string{oauth.ResponseTypeCode},
 		ResponseModesSupported:                     []string{oauth.ResponseModeQuery, oauth.ResponseModeFragment, oauth.ResponseModeFormPost},
 		GrantTypesSupported:                        []string{oauth.GrantAuthorizationCode, oauth.GrantClientCredentials, oauth.GrantRefreshToken},
-		TokenEndpointAuthMethodsSupported:          append(slices.Clone(secret), oauth.AuthMethodNone),
-		RevocationEndpointAuthMethodsSupported:     append(slices.Clone(secret), oauth.AuthMethodNone),
-		IntrospectionEndpointAuthMethodsSupported:  secret,
+		TokenEndpointAuthMethodsSupported:          append(slices.Clone(confidential), oauth.AuthMethodNone),
+		TokenEndpointAuthAlgsSupported:             jose.ForeignAlgorithms,
+		RevocationEndpointAuthMethodsSupported:     append(slices.Clone(confidential), oauth.AuthMethodNone),
+		RevocationEndpointAuthAlgsSupported:        jose.ForeignAlgorithms,
+		IntrospectionEndpointAuthMethodsSupported:  confidential,
+		IntrospectionEndpointAuthAlgsSupported:     jose.ForeignAlgorithms,
 		CodeChallengeMethodsSupported:              []string{"S256"},
 		UILocalesSupported:                         []string{"en", "zh-Hans"},
 		PromptValuesSupported:                      []string{"none", "login", "consent", "select_account"},

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/hufu-auth/hufu/internal/authorize"
@@ -106,7 +107,15 @@ func (s *Server) openKeys(ctx context.Context) error {
 	if err := s.Ring.Prepare(ctx); err != nil {
 		return err
 	}
-	s.Clients = &client.Registry{Store: s.Store, HashSecret: s.Ring.HashSecret, CheckSecret: s.Ring.CheckSecret, Now: s.now}
+	authorities, err := s.config.ReadAuthorities()
+	if err != nil {
+		return err
+	}
+	fetcher := web.NewFetcher(authorities, s.config.OutboundNetworks)
+	s.Clients = &client.Registry{
+		Store: s.Store, HashSecret: s.Ring.HashSecret, CheckSecret: s.Ring.CheckSecret, Keys: &client.Keys{Fetch: fetcher.Get, Now: s.now}, Now: s.now,
+		Issuer: s.config.Issuer, TokenPath: token.Path, Origin: strings.TrimSuffix(s.config.Issuer, s.config.BasePath()),
+	}
 	s.Hasher = login.NewHasher(s.config.HashSlots(), s.config.PasswordHashQueue)
 	if m := s.instruments.metrics; m != nil {
 		s.Hasher.Watch = m.hash

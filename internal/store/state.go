@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"time"
 )
@@ -75,6 +77,22 @@ func (q *queries) GrantState(ctx context.Context, id string, now time.Time) (*Gr
 		FROM oauth_grant WHERE id = $1`, id).Scan(append(g.columns(), &g.Username, &nullBool{&g.Live})...)
 	g.Live = g.Live && !g.RedeemedAt.IsZero() && g.RevokedAt.IsZero() && g.ExpiresAt.After(now)
 	return &g, wrap("read grant", err)
+}
+
+// UseAssertion uses up an assertion of a client, and is ErrReplayed when it was used
+// before, at any server (RFC 7523 Section 3). Its id stands among those of tokens that are
+// not honoured any more, which an assertion is from then on. It is remembered until
+// expiresAt, when nobody would take it.
+func (s *Store) UseAssertion(ctx context.Context, clientID, jwtID string, expiresAt time.Time) error {
+	sum := sha256.Sum256([]byte(clientID + "\x00" + jwtID))
+	return wrap("use assertion", s.write(ctx, func(tx *Tx) error {
+		n, err := tx.exec(ctx, `INSERT INTO revoked_token (jti, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
+			"assertion "+base64.RawURLEncoding.EncodeToString(sum[:]), expiresAt.Unix())
+		if err == nil && n == 0 {
+			return ErrReplayed
+		}
+		return err
+	}))
 }
 
 // RevokeToken ends one access token by its id and leaves its grant.

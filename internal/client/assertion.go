@@ -1,0 +1,132 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/hufu-auth/hufu/internal/jose"
+	"github.com/hufu-auth/hufu/internal/oauth"
+	"github.com/hufu-auth/hufu/internal/store"
+)
+
+// An assertion is what a client says of itself in a JWT that it has signed, RFC 7523
+// Section 3. Times are seconds since 1970, perhaps with a fraction.
+type assertion struct {
+	Issuer    string         `json:"iss"`
+	Subject   string         `json:"sub"`
+	Audience  oauth.Audience `json:"aud"`
+	ExpiresAt *float64       `json:"exp"`
+	NotBefore *float64       `json:"nbf"`
+	IssuedAt  *float64       `json:"iat"`
+	JWTID     string         `json:"jti"`
+}
+
+// Bounds on an assertion: how far clocks may be apart, how long it may be good for, and
+// how long its id may be.
+const (
+	assertionSkew     = 60 * time.Second
+	assertionLifetime = time.Hour
+	maxJWTID          = 256 // bytes
+)
+
+// assertionTypes are the values of typ that an assertion may have: most have none of
+// their own, and none of another kind of token passes.
+var assertionTypes = []string{"", "jwt", "client-authentication+jwt"}
+
+// asserted names every check of an assertion.
+const asserted = "client_assertion"
+
+// readAssertion takes the assertion of a request. It names the client, so client_id may
+// be left out, and must be the same when it is there (RFC 7521 Section 4.2).
+func readAssertion(r *http.Request, form oauth.Form, p proof) (proof, error) {
+	text, kind := form.Get("client_assertion"), form.Get("client_assertion_type")
+	switch {
+	case text == "" || kind == "":
+		return p, oauth.Errorf(oauth.InvalidRequest, "client_assertion and client_assertion_type go together")
+	case kind != oauth.AssertionTypeJWT:
+		return p, invalidClient(oauth.Because(asserted, "the client_assertion_type is not that of a JWT"))
+	case p.secret != "" || len(r.Header.Values("Authorization")) > 0:
+		return p, oauth.Errorf(oauth.InvalidRequest, "the client must prove itself in one way only")
+	}
+	var claims assertion
+	payload, err := jose.Unverified(text)
+	if err == nil {
+		err = json.Unmarshal(payload, &claims)
+	}
+	switch {
+	case err != nil:
+		return p, invalidClient(oauth.Because(asserted, "the assertion cannot be read: "+err.Error()))
+	case claims.Subject == "" || claims.Subject != claims.Issuer:
+		return p, invalidClient(oauth.Because(asserted, "iss and sub of the assertion are not the same client"))
+	case p.clientID != "" && p.clientID != claims.Subject:
+		return p, invalidClient(oauth.Because(asserted, "client_id is not the client of the assertion"))
+	}
+	return proof{clientID: claims.Subject, assertion: text, endpoint: r.URL.Path}, nil
+}
+
+// checkAssertion verifies an assertion by the keys of its client, RFC 7523 Section 3, and
+// uses it up.
+func (g *Registry) checkAssertion(ctx context.Context, c *store.Client, p proof) error {
+	algorithms := jose.ForeignAlgorithms
+	if own := c.Metadata.AuthSigningAlg; own != "" {
+		algorithms = []string{own}
+	}
+	payload, err := g.Keys.Verify(ctx, c, p.assertion, algorithms, assertionTypes)
+	if err != nil {
+		return invalidClient(errors.Join(oauth.Because(asserted, "the assertion does not verify"), err))
+	}
+	var claims assertion
+	if err := json.Unmarshal(payload, &claims); err != nil {
+		return invalidClient(oauth.Because(asserted, "the assertion cannot be read: "+err.Error()))
+	}
+	now := g.Now()
+	if why := g.faultOf(&claims, p, now); why != "" {
+		return invalidClient(oauth.Because(asserted, why))
+	}
+	err = g.Store.UseAssertion(ctx, c.ID, claims.JWTID, at(*claims.ExpiresAt).Add(assertionSkew))
+	if errors.Is(err, store.ErrReplayed) {
+		return invalidClient(oauth.Because(asserted, "the assertion was used before"))
+	}
+	return err
+}
+
+// faultOf says what is wrong with the claims of an assertion; "" when nothing is.
+func (g *Registry) faultOf(a *assertion, p proof, now time.Time) string {
+	switch {
+	case a.Subject != p.clientID || a.Issuer != p.clientID:
+		return "iss or sub is not the client"
+	case !slices.ContainsFunc(a.Audience, func(aud string) bool { return g.isAudience(aud, p.endpoint) }):
+		return "aud is neither the issuer nor this endpoint"
+	case a.ExpiresAt == nil:
+		return "exp is missing"
+	case !at(*a.ExpiresAt).Add(assertionSkew).After(now):
+		return "it has expired"
+	case at(*a.ExpiresAt).After(now.Add(assertionLifetime + assertionSkew)):
+		return "exp is too far ahead"
+	case a.NotBefore != nil && at(*a.NotBefore).After(now.Add(assertionSkew)):
+		return "it is not valid yet"
+	case a.IssuedAt != nil && at(*a.IssuedAt).After(now.Add(assertionSkew)):
+		return "it was made in the future"
+	case a.JWTID == "" || len(a.JWTID) > maxJWTID:
+		return "jti is missing or too long"
+	}
+	return ""
+}
+
+// isAudience reports whether an assertion is meant for us: for the issuer, for the token
+// endpoint, whose address OpenID Connect Core Section 9 has clients name, or for the
+// endpoint that it came to.
+func (g *Registry) isAudience(aud, endpoint string) bool {
+	return aud == g.Issuer || aud == g.Issuer+g.TokenPath || aud == g.Origin+endpoint
+}
+
+// at is the moment of a NumericDate, RFC 7519 Section 2. One beyond all bounds is the
+// end of time, or its beginning.
+func at(seconds float64) time.Time {
+	const end = 1 << 40
+	return time.Unix(int64(max(-end, min(seconds, end))), 0)
+}

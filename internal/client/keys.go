@@ -1,0 +1,144 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/hufu-auth/hufu/internal/jose"
+	"github.com/hufu-auth/hufu/internal/oauth"
+	"github.com/hufu-auth/hufu/internal/store"
+)
+
+// Keys finds the public keys of clients: in their registration, or where they publish
+// them.
+type Keys struct {
+	// Fetch reads a document of one of the media types from an address that a client
+	// has named.
+	Fetch func(ctx context.Context, address string, mediaTypes ...string) ([]byte, error)
+	Now   func() time.Time
+
+	mu      sync.Mutex
+	fetched map[string]*keySet // by address
+	flights singleflight.Group
+}
+
+// A keySet is what was found at an address.
+type keySet struct {
+	keys  *jose.Keys // nil when nothing was ever found
+	at    time.Time  // of keys
+	tried time.Time  // the last time, whatever came of it
+	err   error      // of that time
+}
+
+// How long keys of others are good for, how long they are while their address does not
+// answer, and how often it is asked because of a key that is not among them (OpenID
+// Connect Core Section 10.1.1).
+const (
+	keysFresh   = time.Hour
+	keysStale   = 24 * time.Hour
+	keysRefetch = time.Minute
+	maxKeySets  = 1000 // addresses that are remembered
+)
+
+var keySetTypes = []string{"application/jwk-set+json", "application/json"}
+
+// Verify checks that a client has signed a token with one of the algorithms, and returns
+// its payload. A key that is not among those that were fetched may be newer than they
+// are, so they are fetched again, once a minute at most.
+func (k *Keys) Verify(ctx context.Context, c *store.Client, token string, algorithms, types []string) ([]byte, error) {
+	m := &c.Metadata
+	if m.JWKSURI == "" {
+		keys, err := jose.ParseKeys(m.JWKS)
+		if err != nil {
+			return nil, err
+		}
+		return keys.Verify(token, algorithms, types)
+	}
+	keys, err := k.at(ctx, m.JWKSURI, keysFresh)
+	if err != nil {
+		return nil, err
+	}
+	payload, err := keys.Verify(token, algorithms, types)
+	if !errors.Is(err, jose.ErrUnknownKey) {
+		return payload, err
+	}
+	newer, failed := k.at(ctx, m.JWKSURI, keysRefetch)
+	if failed != nil || newer == keys {
+		return nil, err
+	}
+	return newer.Verify(token, algorithms, types)
+}
+
+// at returns the keys at an address, not older than age if it answers.
+func (k *Keys) at(ctx context.Context, address string, age time.Duration) (*jose.Keys, error) {
+	now := k.Now()
+	if known := k.known(address); known != nil && (known.keys != nil && known.at.Add(age).After(now) || known.tried.Add(keysRefetch).After(now)) {
+		return known.usable(now)
+	}
+	found, err, _ := k.flights.Do(address, func() (any, error) {
+		return k.fetch(context.WithoutCancel(ctx), address), nil // whoever came first may leave
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found.(*keySet).usable(now)
+}
+
+func (k *Keys) known(address string) *keySet {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.fetched[address]
+}
+
+// usable are the keys of a set, as long as they are good.
+func (s *keySet) usable(now time.Time) (*jose.Keys, error) {
+	if s.keys != nil && s.at.Add(keysStale).After(now) {
+		return s.keys, nil
+	}
+	return nil, fmt.Errorf("client: keys: %w", s.err)
+}
+
+// fetch reads the keys at an address and remembers what came of it.
+func (k *Keys) fetch(ctx context.Context, address string) *keySet {
+	text, err := k.Fetch(ctx, address, keySetTypes...)
+	var keys *jose.Keys
+	if err == nil {
+		keys, err = jose.ParseKeys(text)
+	}
+	now := k.Now()
+	next := &keySet{keys: keys, at: now, tried: now, err: err}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if before := k.fetched[address]; err != nil && before != nil {
+		next.keys, next.at = before.keys, before.at
+	}
+	if k.fetched == nil || len(k.fetched) >= maxKeySets {
+		k.fetched = map[string]*keySet{}
+	}
+	k.fetched[address] = next
+	return next
+}
+
+// checkKeys looks at keys that a client is registered with by value.
+func checkKeys(m *oauth.ClientMetadata) error {
+	if m.AuthSigningAlg != "" && !slices.Contains(jose.ForeignAlgorithms, m.AuthSigningAlg) {
+		return oauth.Errorf(oauth.InvalidClientMetadata, "token_endpoint_auth_signing_alg must be RS256, PS256, ES256 or EdDSA")
+	}
+	if len(m.JWKS) == 0 {
+		return nil
+	}
+	keys, err := jose.ParseKeys(m.JWKS)
+	if err == nil && keys.Len() == 0 {
+		err = errors.New("no key in it can be used")
+	}
+	if err != nil {
+		return oauth.Refuse(oauth.InvalidClientMetadata, "jwks must be a JSON Web Key Set with public keys to verify signatures with", err)
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package web
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A Fetcher reads documents that clients name: their keys, for one. Whoever registers a
+// client could otherwise have this server look around in the network it stands in, so
+// it reads from public addresses only, by https, and follows no redirect (RFC 9101
+// Section 10.4, OpenID Connect Registration Section 9.1).
+type Fetcher struct {
+	client *http.Client
+}
+
+// Bounds on what is fetched.
+const (
+	fetchTimeout = 5 * time.Second
+	maxFetched   = 64 << 10 // bytes
+)
+
+// NewFetcher makes a Fetcher. authorities, when not nil, vouch for servers beside those
+// that the system trusts; allowed are networks that are fetched from although they are
+// not public.
+func NewFetcher(authorities *x509.CertPool, allowed []netip.Prefix) *Fetcher {
+	dialer := &net.Dialer{Timeout: fetchTimeout, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+		return checkPublic(address, allowed)
+	}}
+	return &Fetcher{&http.Client{
+		Timeout: fetchTimeout,
+		Transport: &http.Transport{ // without a proxy, which would dial for us
+			DialContext:            dialer.DialContext,
+			TLSClientConfig:        &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12},
+			TLSHandshakeTimeout:    fetchTimeout,
+			ResponseHeaderTimeout:  fetchTimeout,
+			MaxResponseHeaderBytes: maxFetched,
+			DisableKeepAlives:      true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("a redirect, which is not followed") },
+	}}
+}
+
+// ErrFetch is all that anybody but the operator learns about a document that could not
+// be read: what exactly went wrong would tell about the network.
+var ErrFetch = errors.New("web: the document could not be fetched")
+
+// Get reads a document of one of the media types.
+func (f *Fetcher) Get(ctx context.Context, address string, mediaTypes ...string) ([]byte, error) {
+	body, err := f.get(ctx, address, mediaTypes)
+	if err != nil {
+		return nil, errors.Join(ErrFetch, err)
+	}
+	return body, nil
+}
+
+func (f *Fetcher) get(ctx context.Context, address string, mediaTypes []string) ([]byte, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil {
+		return nil, errors.New("not an https address")
+	}
+	u.Fragment = ""
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Accept", strings.Join(mediaTypes, ", "))
+	response, err := f.client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	switch {
+	case response.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("status %d", response.StatusCode)
+	case err != nil || !slices.Contains(mediaTypes, kind):
+		return nil, fmt.Errorf("a %.80q, want %s", kind, strings.Join(mediaTypes, " or "))
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxFetched+1))
+	if err == nil && len(body) > maxFetched {
+		err = fmt.Errorf("longer than %d bytes", maxFetched)
+	}
+	return body, err
+}
+
+// checkPublic is asked with the address that is about to be dialled, which is past all
+// that a name could be resolved to.
+func checkPublic(address string, allowed []netip.Prefix) error {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	ip := to.Addr().Unmap().WithZone("")
+	if slices.ContainsFunc(allowed, func(p netip.Prefix) bool { return p.Contains(ip) }) {
+		return nil
+	}
+	if !ip.IsGlobalUnicast() || ip.IsPrivate() || slices.ContainsFunc(special, func(p netip.Prefix) bool { return p.Contains(ip) }) {
+		return fmt.Errorf("%s is no public address", ip)
+	}
+	return nil
+}
+
+// special are networks of the IANA registries that are not for anybody on the Internet,
+// beside those that package netip knows: the last of them hide an IPv4 address.
+var special = prefixes("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24",
+	"203.0.113.0/24", "240.0.0.0/4", "::/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "5f00::/16")
+
+func prefixes(texts ...string) []netip.Prefix {
+	all := make([]netip.Prefix, len(texts))
+	for i, text := range texts {
+		all[i] = netip.MustParsePrefix(text)
+	}
+	return all
+}

@@ -1,0 +1,111 @@
+package web_test
+
+import (
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hufu-auth/hufu/internal/web"
+)
+
+// outside is an https server of somebody else, on loopback, and a pool that trusts it.
+func outside(t *testing.T, h http.HandlerFunc) (*httptest.Server, *x509.CertPool) {
+	t.Helper()
+	s := httptest.NewTLSServer(h)
+	t.Cleanup(s.Close)
+	pool := x509.NewCertPool()
+	pool.AddCert(s.Certificate())
+	return s, pool
+}
+
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+
+// What is fetched, and what of an answer is not taken; whatever it was, the caller
+// learns the same (SS-01, SS-03).
+func TestFetch(t *testing.T) {
+	t.Parallel()
+	reached := 0
+	s, pool := outside(t, func(w http.ResponseWriter, r *http.Request) {
+		reached++
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		switch r.URL.Path {
+		case "/html":
+			w.Header().Set("Content-Type", "text/html")
+		case "/missing":
+			w.WriteHeader(http.StatusNotFound)
+		case "/redirect":
+			http.Redirect(w, r, "/ok", http.StatusFound)
+			return
+		case "/long":
+			_, _ = w.Write([]byte(strings.Repeat(" ", 64<<10)))
+		case "/headers":
+			w.Header().Set("X-Long", strings.Repeat("x", 128<<10))
+		}
+		_, _ = w.Write([]byte(r.URL.Path + r.URL.RawQuery + r.Header.Get("Accept")))
+	})
+	f := web.NewFetcher(pool, loopback)
+	if got, err := f.Get(t.Context(), s.URL+"/ok?a=b#fragment", "application/jwk-set+json", "application/json"); err != nil || string(got) != "/oka=bapplication/jwk-set+json, application/json" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	for name, address := range map[string]string{
+		"type": s.URL + "/html", "status": s.URL + "/missing", "redirect": s.URL + "/redirect", "length": s.URL + "/long", "headers": s.URL + "/headers",
+		"http": strings.Replace(s.URL, "https", "http", 1) + "/ok", "user": strings.Replace(s.URL, "https://", "https://u:p@", 1) + "/ok",
+		"file": "file:///etc/passwd", "no host": "https:///ok", "nonsense": "https://[::1", "empty": "",
+	} {
+		if body, err := f.Get(t.Context(), address, "application/json"); !errors.Is(err, web.ErrFetch) || body != nil {
+			t.Errorf("%s: %q, %v", name, body, err)
+		}
+	}
+	if _, err := web.NewFetcher(nil, loopback).Get(t.Context(), s.URL+"/ok", "application/json"); !errors.Is(err, web.ErrFetch) {
+		t.Errorf("a certificate that nobody vouches for: %v", err)
+	}
+	before := reached
+	if _, err := web.NewFetcher(pool, nil).Get(t.Context(), s.URL+"/ok", "application/json"); !errors.Is(err, web.ErrFetch) || reached != before {
+		t.Errorf("loopback: %v, reached %d times", err, reached-before)
+	}
+}
+
+// A server that does not answer holds nobody up for longer than five seconds (SS-01).
+func TestFetchSlow(t *testing.T) {
+	t.Parallel()
+	ended := make(chan struct{})
+	s, pool := outside(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte("["))
+		w.(http.Flusher).Flush()
+		<-ended
+	})
+	defer close(ended)
+	began := time.Now()
+	if _, err := web.NewFetcher(pool, loopback).Get(t.Context(), s.URL, "application/json"); !errors.Is(err, web.ErrFetch) || time.Since(began) > 7*time.Second {
+		t.Errorf("after %v: %v", time.Since(began), err)
+	}
+}
+
+// Addresses that are not public are not dialled, in whatever form they are written; a
+// name that resolves to one is found out as well (SS-01).
+func TestFetchPublicOnly(t *testing.T) {
+	t.Parallel()
+	f := web.NewFetcher(nil, nil)
+	for _, host := range []string{
+		"localhost", "127.0.0.1", "127.1", "2130706433", "0x7f000001", "017700000001", "0.0.0.0", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::127.0.0.1]",
+		"10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "[fe80::1]", "[fc00::1]", "[fd00:ec2::254]", "100.64.0.1", "198.18.0.1", "224.0.0.1",
+		"255.255.255.255", "240.0.0.1", "192.0.2.1", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[2001:db8::1]", "[ff02::1]",
+	} {
+		began := time.Now()
+		_, err := f.Get(t.Context(), "https://"+host+":1/", "application/json")
+		if !errors.Is(err, web.ErrFetch) || time.Since(began) > time.Second {
+			t.Errorf("%s: after %v: %v", host, time.Since(began), err)
+		}
+		var refused *url.Error
+		if errors.As(err, &refused) && strings.Contains(err.Error(), "connection refused") {
+			t.Errorf("%s was dialled: %v", host, err)
+		}
+	}
+}
