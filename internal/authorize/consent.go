@@ -65,7 +65,7 @@ func (e *Endpoint) ask(w http.ResponseWriter, r *http.Request, q *request, sessi
 		SwitchURL: e.pageURL(login.Path, sealed), Self: e.pageURL(ConsentPath, sealed), UILocales: q.uiLocales,
 	}
 	chinese := e.Pages.Language(r, q.uiLocales) == "zh"
-	for _, name := range q.scope {
+	for _, name := range q.asks() {
 		declared := e.Scopes[name]
 		text := declared.English
 		if chinese {
@@ -101,9 +101,11 @@ func (e *Endpoint) decide(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return oauth.Errorf(oauth.InvalidRequest, "decision must be approve or deny")
 	}
-	q.scope = e.chosen(q.scope, form.All("scope"))
+	chosen := e.chosen(q.asks(), form.All("scope"))
+	q.scope = q.scope.Intersect(chosen)
+	q.claims.Within(chosen)
 	remember := form.Get("remember") != "" && (!q.client.Metadata.IsPublic() || q.redirect.IsClaimedHTTPS())
-	return e.issue(w, r, q, session, &store.Consent{Remember: remember})
+	return e.issue(w, r, q, session, &store.Consent{Scope: chosen.String(), Remember: remember})
 }
 
 // account names whom the page asked, so that its answer speaks for nobody else.

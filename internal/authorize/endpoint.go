@@ -203,7 +203,7 @@ func (e *Endpoint) needsConsent(r *http.Request, q *request, session *store.Sess
 		return true, err
 	}
 	allowed, err := oauth.ParseScope(remembered)
-	return !q.scope.Within(allowed), err
+	return !q.asks().Within(allowed), err
 }
 
 // Prompt implements login.Flow.

@@ -286,6 +286,7 @@ func (q *request) checkOpenID() (err error) {
 	if q.claims, err = oauth.ParseClaims(q.form.Get("claims")); err != nil {
 		return err
 	}
+	q.claims.Within(q.client.Metadata.Registered())
 	if wanted := q.claims.EssentialACR(); len(wanted) > 0 && !slices.Contains(wanted, login.ACRPassword) {
 		return oauth.Refuse(oauth.UnmetAuthentication, "no sign-in here has an acr that was asked for as essential", fmt.Errorf("asked for: %.200q", wanted))
 	}
@@ -310,6 +311,18 @@ func (e *Endpoint) findSubject(q *request) error {
 	}
 	q.subject = subject
 	return nil
+}
+
+// asks is the scope that the user is asked about: that of the request, and what stands for
+// the claims that it asks for by name.
+func (q *request) asks() oauth.Scope {
+	asks := slices.Clone(q.scope)
+	for _, value := range q.claims.Scope() {
+		if !asks.Contains(value) {
+			asks = append(asks, value)
+		}
+	}
+	return asks
 }
 
 // gives reports whether the answer to the request holds what a word of its response

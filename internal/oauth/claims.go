@@ -30,6 +30,17 @@ func (s Scope) Claims() []string {
 	return names
 }
 
+// ClaimScope is the scope value that stands for a claim: who may not ask for that may
+// not ask for the claim either. A claim of no standard scope has one of its own name.
+func ClaimScope(claim string) string {
+	for _, value := range ScopesWithClaims {
+		if slices.Contains(scopeClaims[value], claim) {
+			return value
+		}
+	}
+	return claim
+}
+
 // StandardClaims are all claims about a user that OpenID Connect Core Section 5.1
 // knows, without sub.
 func StandardClaims() []string {
@@ -79,7 +90,7 @@ func ParseClaims(parameter string) (*ClaimsRequest, error) {
 	return &c, nil
 }
 
-// Names are the claims that a member of the request asks for.
+// claimNames are the claims that a member of the request asks for, in order.
 func claimNames(asked map[string]*ClaimRequest) []string {
 	names := make([]string, 0, len(asked))
 	for name := range asked {
@@ -127,6 +138,28 @@ func (r *ClaimRequest) texts() []string {
 		}
 	}
 	return texts
+}
+
+// Within drops the claims that no value of a scope stands for.
+func (c *ClaimsRequest) Within(scope Scope) {
+	for _, asked := range []map[string]*ClaimRequest{c.UserInfo, c.IDToken} {
+		for name := range asked {
+			if !IsProtocolClaim(name) && !scope.Contains(ClaimScope(name)) {
+				delete(asked, name)
+			}
+		}
+	}
+}
+
+// Scope is what stands for the claims that are asked for.
+func (c *ClaimsRequest) Scope() Scope {
+	var scope Scope
+	for _, name := range append(c.UserInfoNames(), c.IDTokenNames()...) {
+		if value := ClaimScope(name); !IsProtocolClaim(name) && !scope.Contains(value) {
+			scope = append(scope, value)
+		}
+	}
+	return scope
 }
 
 // Text is the request as a row keeps it: what is of use later, and nothing else.

@@ -80,7 +80,7 @@ func TestOpenIDCore_5_4_ScopeClaims(t *testing.T) {
 // (conformance 37).
 func TestOpenIDCore_5_5_ClaimsParameter(t *testing.T) {
 	t.Parallel()
-	p := newRelyingParty(t, oauthtest.Start(t))
+	p := newRelyingParty(t, oauthtest.Start(t), func(m *oauth.ClientMetadata) { m.Scope += " employee_number" })
 	request := `{"userinfo":{"name":{"essential":true},"shoe_size":null,"client_id":null},
 		"id_token":{"email":null,"employee_number":{"essential":true},"given_name#ja":null,"nonce":{"value":"forged"},"iss":null},"other":{"x":null}}`
 	for _, responseType := range []string{"code", "code id_token", "id_token token"} {
@@ -103,6 +103,42 @@ func TestOpenIDCore_5_5_ClaimsParameter(t *testing.T) {
 	}
 	for _, bad := range []string{"name", "[]", `{"userinfo":[]}`, `{"id_token":{"name":"x"}}`, strings.Repeat(" ", 4100) + "{}"} {
 		wantRefused(t, p.App, p.Server.Get(t, p.address("claims", bad)), "invalid_request")
+	}
+}
+
+// A claim can be asked for by name only by a client that may ask for the scope that
+// stands for it, a claim of no standard scope has one of its own name; and the user is
+// asked about it, can be asked in vain, and is asked again when it is a new one (UI-02).
+func TestOpenIDCore_5_5_ClaimsNeedScopeAndConsent(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t, func(c *config.Config) {
+		c.Scopes = []config.Scope{{Name: "phone", TextEN: "Your phone number", Optional: true}}
+	})
+	p := newRelyingParty(t, s, func(m *oauth.ClientMetadata) { m.Scope = "openid email phone" })
+	const wanted = `{"userinfo":{"email":null,"name":null,"employee_number":null,"phone_number":{"essential":true}}}`
+	token := p.accessToken(t, "scope", "openid", "claims", wanted)
+	if got, want := members(infoOf(t, p.userInfo(t, token))), []string{"email", "phone_number", "sub"}; !slices.Equal(got, want) {
+		t.Errorf("a client that may ask for email and phone got %v, want %v", got, want)
+	}
+	if answer, _ := p.ask(t, "scope", "openid", "claims", wanted, "prompt", "none"); !answer.Has("code") {
+		t.Errorf("what was allowed and remembered: %v", answer)
+	}
+	p.Browser = s.Browser(t)
+	p.Browser.Open(t, p.address("scope", "openid", "claims", wanted, "prompt", "consent"))
+	p.Browser.SignIn(t, "alice")
+	if page := string(p.Browser.Page.Body); !strings.Contains(page, "phone number") || !strings.Contains(page, "See your email address") {
+		t.Errorf("the page does not say what is asked for:\n%s", page)
+	}
+	p.Browser.Submit(t, "consent-form", url.Values{"decision": {"approve"}, "scope": {}})
+	answer, _ := answerOf(t, p.Browser.Location(t))
+	info := infoOf(t, p.userInfo(t, p.tokens(t, answer.Get("code")).Text("access_token")))
+	if got, want := members(info), []string{"email", "sub"}; !slices.Equal(got, want) {
+		t.Errorf("without the tick at phone: %v, want %v", got, want)
+	}
+	fresh := newRelyingParty(t, s, func(m *oauth.ClientMetadata) { m.Scope = "openid email" })
+	fresh.ask(t, "scope", "openid")
+	if answer, _ := fresh.ask(t, "scope", "openid", "claims", wanted, "prompt", "none"); answer.Get("error") != "consent_required" {
+		t.Errorf("claims that nobody was asked about: %v", answer)
 	}
 }
 

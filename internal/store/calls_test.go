@@ -37,7 +37,9 @@ func grantCalls(p *party) []call {
 		{"CreateSession", func(ctx context.Context) error { return p.CreateSession(ctx, session, "id", "", by) }},
 		{"Session", func(ctx context.Context) error { return second(p.Session(ctx, "id", now, time.Hour)) }},
 		{"TouchSession", func(ctx context.Context) error { return p.TouchSession(ctx, "id", now.Add(time.Minute)) }},
-		{"CreateGrant", func(ctx context.Context) error { return p.CreateGrant(ctx, g, &store.Consent{Remember: true}, by) }},
+		{"CreateGrant", func(ctx context.Context) error {
+			return p.CreateGrant(ctx, g, &store.Consent{Scope: g.Scope, Remember: true}, by)
+		}},
 		{"Consent", func(ctx context.Context) error {
 			scope, found, err := p.Consent(ctx, p.user.ID, p.client)
 			if err == nil && (!found || scope != g.Scope) {

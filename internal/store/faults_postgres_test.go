@@ -60,7 +60,7 @@ func doneAnyway() map[string]lostCase {
 		},
 		"a grant with consent": {
 			pending, func(ctx context.Context, p *party) error {
-				return p.CreateGrant(ctx, g, &store.Consent{Remember: true}, by)
+				return p.CreateGrant(ctx, g, &store.Consent{Scope: g.Scope, Remember: true}, by)
 			},
 			[]string{"begin", "INSERT INTO oauth_grant", "FROM consent", "INSERT INTO consent", "INSERT INTO event", "commit"},
 			func(t testing.TB, s *store.Store) {
@@ -414,7 +414,7 @@ func TestSerialization(t *testing.T) {
 				return p.RevokeGrant(t.Context(), g.ID, "kind", "", now, by)
 			}},
 			"a grant": {"consent", func(t *testing.T, p *party, _ *store.Grant) error {
-				return p.CreateGrant(t.Context(), p.pending("b"), &store.Consent{Remember: true}, by)
+				return p.CreateGrant(t.Context(), p.pending("b"), &store.Consent{Scope: "read write", Remember: true}, by)
 			}},
 			"a refresh": {"oauth_grant", func(t *testing.T, p *party, g *store.Grant) error {
 				return errors.Join(p.redeem(t, "a", now), second(p.refresh(t, p.present(g, 0, 0))))

@@ -68,9 +68,9 @@ const inForce = ` client_epoch = (SELECT c.epoch FROM client c WHERE c.id = oaut
 // NewGrantID makes the id of a grant row.
 func NewGrantID() string { return newID() }
 
-// A Consent is what a user decided on the consent page: the scope of the grant
-// it led to, for this time or for good.
+// A Consent is what a user decided on the consent page, for this time or for good.
 type Consent struct {
+	Scope    string // that of the grant it led to, and what stands for claims asked for by name
 	Remember bool
 }
 
@@ -96,11 +96,11 @@ func (s *Store) CreateGrant(ctx context.Context, g *Grant, consent *Consent, by 
 			return nil
 		}
 		if consent.Remember {
-			if err := tx.remember(ctx, g); err != nil {
+			if err := tx.remember(ctx, g, consent.Scope); err != nil {
 				return err
 			}
 		}
-		return tx.record(ctx, Event{At: g.CreatedAt, Kind: EventConsent, By: by, UserID: g.UserID, ClientID: g.ClientID, GrantID: g.ID, Detail: g.Scope})
+		return tx.record(ctx, Event{At: g.CreatedAt, Kind: EventConsent, By: by, UserID: g.UserID, ClientID: g.ClientID, GrantID: g.ID, Detail: consent.Scope})
 	}))
 }
 

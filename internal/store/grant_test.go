@@ -122,7 +122,7 @@ func TestCreateGrantNotLive(t *testing.T) {
 				t.Parallel()
 				p := newParty(t, open)
 				end(t, p)
-				want(t, name, p.CreateGrant(t.Context(), p.pending("a"), &store.Consent{Remember: true}, by), store.ErrNotLive)
+				want(t, name, p.CreateGrant(t.Context(), p.pending("a"), &store.Consent{Scope: "read write", Remember: true}, by), store.ErrNotLive)
 				if _, found, err := p.Consent(t.Context(), p.user.ID, p.client); found || err != nil {
 					t.Errorf("a consent was remembered: %v", err)
 				}
@@ -234,7 +234,7 @@ func TestConsent(t *testing.T) {
 			return scope, found
 		}
 		g := p.pending("a")
-		must(t, p.CreateGrant(t.Context(), g, &store.Consent{}, by))
+		must(t, p.CreateGrant(t.Context(), g, &store.Consent{Scope: g.Scope}, by))
 		e := lastEvent(t, p.Store)
 		want := store.Event{ID: e.ID, At: now, Kind: store.EventConsent, By: by, UserID: p.user.ID, ClientID: p.client.ID, GrantID: g.ID, Detail: g.Scope}
 		if diff := cmp.Diff(want, e); diff != "" {
@@ -245,14 +245,14 @@ func TestConsent(t *testing.T) {
 		}
 		bare := p.pending("b")
 		bare.Scope = ""
-		must(t, p.CreateGrant(t.Context(), bare, &store.Consent{Remember: true}, by))
+		must(t, p.CreateGrant(t.Context(), bare, &store.Consent{Scope: bare.Scope, Remember: true}, by))
 		if scope, found := remembered(); !found || scope != "" {
 			t.Errorf("consent to no scope: %q, %t", scope, found)
 		}
 		wider := p.pending("c")
 		wider.Scope = "write read"
-		must(t, p.CreateGrant(t.Context(), p.pending("d"), &store.Consent{Remember: true}, by))
-		must(t, p.CreateGrant(t.Context(), wider, &store.Consent{Remember: true}, by))
+		must(t, p.CreateGrant(t.Context(), p.pending("d"), &store.Consent{Scope: "read write", Remember: true}, by))
+		must(t, p.CreateGrant(t.Context(), wider, &store.Consent{Scope: wider.Scope, Remember: true}, by))
 		if scope, found := remembered(); !found || scope != "read write" {
 			t.Errorf("wider consent: %q, %t", scope, found)
 		}
@@ -263,7 +263,7 @@ func TestConsent(t *testing.T) {
 		}
 		anew := p.pending("anew")
 		anew.Scope = "write"
-		must(t, p.CreateGrant(t.Context(), anew, &store.Consent{Remember: true}, by))
+		must(t, p.CreateGrant(t.Context(), anew, &store.Consent{Scope: anew.Scope, Remember: true}, by))
 		if scope, found := remembered(); !found || scope != "write" {
 			t.Errorf("allowed anew: %q, %t", scope, found)
 		}
@@ -297,7 +297,7 @@ func TestConsentUnited(t *testing.T) {
 		allow := func(name, scope string) {
 			g := p.pending(name)
 			g.Scope = scope
-			if err := p.CreateGrant(t.Context(), g, &store.Consent{Remember: true}, by); err != nil {
+			if err := p.CreateGrant(t.Context(), g, &store.Consent{Scope: g.Scope, Remember: true}, by); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

@@ -110,7 +110,7 @@ func TestSignOutRacesGrant(t *testing.T) {
 					if n%2 == 0 {
 						return f.server(n).CreateGrant(t.Context(), g, nil, by)
 					}
-					return f.server(n).CreateGrant(t.Context(), g, &store.Consent{Remember: true}, by)
+					return f.server(n).CreateGrant(t.Context(), g, &store.Consent{Scope: g.Scope, Remember: true}, by)
 				})
 				must(t, errs[2])
 				for _, err := range errs {
@@ -255,14 +255,14 @@ func TestWithdrawRacesConsent(t *testing.T) {
 	eachFleet(t, func(t *testing.T, f *fleet) {
 		for round := range 60 {
 			before := f.pending(fmt.Sprint("before ", round))
-			must(t, f.CreateGrant(t.Context(), before, &store.Consent{Remember: true}, by))
+			must(t, f.CreateGrant(t.Context(), before, &store.Consent{Scope: before.Scope, Remember: true}, by))
 			errs := atOnce(4, func(n int) error {
 				if n == 1 {
 					return f.server(n).WithdrawConsent(t.Context(), f.user.ID, "app", now, by)
 				}
 				g := f.pending(fmt.Sprint(round, " ", n))
 				g.Scope = []string{"read", "", "read", "offline_access read"}[n]
-				return f.server(n).CreateGrant(t.Context(), g, &store.Consent{Remember: true}, by)
+				return f.server(n).CreateGrant(t.Context(), g, &store.Consent{Scope: g.Scope, Remember: true}, by)
 			})
 			for _, err := range errs {
 				must(t, err)

@@ -148,8 +148,9 @@ func (q *queries) consent(ctx context.Context, userID, clientID string, clientEp
 	return scope, err == nil, err
 }
 
-// remember stores what a grant was allowed; what was allowed earlier stays so.
-func (tx *Tx) remember(ctx context.Context, g *Grant) error {
+// remember stores the scope that was allowed with a grant; what was allowed earlier
+// stays so.
+func (tx *Tx) remember(ctx context.Context, g *Grant, scope string) error {
 	// The row is made first, so that there is one to hold: another tab may remember too.
 	if _, err := tx.exec(ctx, `
 		INSERT INTO consent (user_id, client_id, client_epoch, scope, created_at, updated_at) VALUES ($1, $2, $3, '', $4, $4)
@@ -161,7 +162,7 @@ func (tx *Tx) remember(ctx context.Context, g *Grant) error {
 		return err
 	}
 	_, err = tx.exec(ctx, `UPDATE consent SET client_epoch = $3, scope = $4, updated_at = $5 WHERE user_id = $1 AND client_id = $2`,
-		g.UserID, g.ClientID, g.ClientEpoch, unite(before, g.Scope), g.CreatedAt.Unix())
+		g.UserID, g.ClientID, g.ClientEpoch, unite(before, scope), g.CreatedAt.Unix())
 	return err
 }
 

@@ -223,7 +223,7 @@ func (db *database) makeVisitors(ctx context.Context, n int) error {
 		db.visitors[i] = v
 		g := db.pending(c, v)
 		g.ExpiresAt = now // of this grant nothing is used
-		return db.Store.CreateGrant(ctx, g, &store.Consent{Remember: true}, by)
+		return db.Store.CreateGrant(ctx, g, &store.Consent{Scope: g.Scope, Remember: true}, by)
 	})
 }
 
