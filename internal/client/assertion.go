@@ -47,10 +47,10 @@ func readAssertion(r *http.Request, form oauth.Form, p proof) (proof, error) {
 	switch {
 	case text == "" || kind == "":
 		return p, oauth.Errorf(oauth.InvalidRequest, "client_assertion and client_assertion_type go together")
-	case kind != oauth.AssertionTypeJWT:
-		return p, invalidClient(oauth.Because(asserted, "the client_assertion_type is not that of a JWT"))
 	case p.secret != "" || len(r.Header.Values("Authorization")) > 0:
 		return p, oauth.Errorf(oauth.InvalidRequest, "the client must prove itself in one way only")
+	case kind != oauth.AssertionTypeJWT:
+		return p, invalidClient(oauth.Because(asserted, "the client_assertion_type is not that of a JWT"))
 	}
 	var claims assertion
 	payload, err := jose.Unverified(text)

@@ -204,7 +204,7 @@ func TestRFC6749_2_3_OneProof(t *testing.T) {
 		}
 		for _, assertion := range []string{"urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "x"} {
 			answer := s.Post(t, path, changed(form, "client_id", app.ClientID, "client_secret", app.ClientSecret, "client_assertion_type", assertion, "client_assertion", "a.b.c"))
-			wantTokenError(t, answer, http.StatusUnauthorized, oauth.InvalidClient)
+			wantTokenError(t, answer, http.StatusBadRequest, oauth.InvalidRequest)
 		}
 	}
 }

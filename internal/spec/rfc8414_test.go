@@ -79,8 +79,8 @@ func TestRFC8414_2_Metadata(t *testing.T) {
 		Scopes:        []string{"openid", "offline_access", "profile", "email", "address", "phone"},
 		ResponseTypes: []string{"code"}, ResponseModes: []string{"query", "fragment", "form_post"},
 		GrantTypes:        []string{"authorization_code", "client_credentials", "refresh_token"},
-		AuthMethods:       []string{"client_secret_basic", "client_secret_post", "none"},
-		RevocationMethods: []string{"client_secret_basic", "client_secret_post", "none"}, IntrospectionMethods: []string{"client_secret_basic", "client_secret_post"},
+		AuthMethods:       []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"},
+		RevocationMethods: []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"}, IntrospectionMethods: []string{"client_secret_basic", "client_secret_post", "private_key_jwt"},
 		ChallengeMethods: []string{"S256"}, Locales: []string{"en", "zh-Hans"}, Prompts: []string{"none", "login", "consent", "select_account"},
 		Request: &off, RequestURI: &off, UserInfoEndpoint: s.URL + "/userinfo", EndSessionEndpoint: s.URL + "/end-session", IDTokenAlgorithms: []string{"RS256", "ES256"},
 	}
@@ -211,6 +211,7 @@ func TestRFC8414_2_AuthMethodsAreTrue(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
 	m := discover(t, s)
+	key := newKey(t, "ES256", "key-1")
 	for endpoint, methods := range map[string][]string{m.TokenEndpoint: m.AuthMethods, m.RevocationEndpoint: m.RevocationMethods, m.IntrospectionEndpoint: m.IntrospectionMethods} {
 		for _, method := range []string{"client_secret_basic", "client_secret_post", "none", "client_secret_jwt", "private_key_jwt", "tls_client_auth"} {
 			t.Run(strings.TrimPrefix(endpoint, s.URL)+" "+method, func(t *testing.T) {
@@ -218,14 +219,23 @@ func TestRFC8414_2_AuthMethodsAreTrue(t *testing.T) {
 					switch method {
 					case "none":
 						oauthtest.Public(m)
+					case "private_key_jwt":
+						m.JWKS = publicSet(t, key)
+						fallthrough
 					case "client_secret_basic", "client_secret_post":
 						m.TokenEndpointAuthMethod = method
 					}
 				})
+				holder := &keyClient{s: s, id: app.ClientID, key: key, algorithm: "ES256"}
 				if method == "client_secret_post" {
 					app.Endpoint.AuthStyle = oauth2.AuthStyleInParams
 				}
-				refresh := app.SignInAndExchange(t).RefreshToken
+				var refresh string
+				if method == "private_key_jwt" {
+					refresh = holder.ask(t, "/token", holder.assertion(t, nil), "grant_type", "authorization_code", "code", app.Authorize(t, "alice", ""), "redirect_uri", app.RedirectURL).Text("refresh_token")
+				} else {
+					refresh = app.SignInAndExchange(t).RefreshToken
+				}
 				form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}, "token": {refresh}}
 				if method != "client_secret_basic" {
 					form.Set("client_id", app.ClientID)
@@ -233,7 +243,10 @@ func TestRFC8414_2_AuthMethodsAreTrue(t *testing.T) {
 				switch method {
 				case "client_secret_post":
 					form.Set("client_secret", app.ClientSecret)
-				case "client_secret_jwt", "private_key_jwt":
+				case "private_key_jwt":
+					form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+					form.Set("client_assertion", holder.assertion(t, nil))
+				case "client_secret_jwt":
 					form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
 					form.Set("client_assertion", "eyJhbGciOiJIUzI1NiJ9.e30.x")
 				}

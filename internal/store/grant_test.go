@@ -101,7 +101,7 @@ func TestCreateGrant(t *testing.T) {
 		got, err = p.GrantByCode(t.Context(), g.CodeHash)
 		must(t, err)
 		if diff := cmp.Diff(&store.Grant{
-			ID: g.ID, ClientID: g.ClientID, UserID: g.UserID, RedirectURI: g.RedirectURI, RedirectURISent: true, Challenge: "challenge",
+			ID: g.ID, ClientID: g.ClientID, UserID: g.UserID, RedirectURI: g.RedirectURI, RedirectURISent: true, Challenge: "challenge", Nonce: "nonce", Claims: "{}",
 			Scope: g.Scope, Resource: g.Resource, AuthTime: g.AuthTime, ACR: g.ACR, AMR: g.AMR,
 		}, got); diff != "" {
 			t.Errorf("by code (-want +got):\n%s", diff)
