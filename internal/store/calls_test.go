@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"reflect"
 	"testing"
@@ -64,6 +65,16 @@ func grantCalls(p *party) []call {
 				err = errors.New("the grant is not live")
 			}
 			return err
+		}},
+		{"TokenUser", func(ctx context.Context) error {
+			user, _, err := p.TokenUser(ctx, g.ID, g.ClientID, "jti", now)
+			if err == nil && user == nil {
+				return errors.New("not in force")
+			}
+			return err
+		}},
+		{"UseAssertion", func(ctx context.Context) error {
+			return p.UseAssertion(ctx, g.ClientID, rand.Text(), now.Add(time.Minute))
 		}},
 		{"RevokeToken", func(ctx context.Context) error {
 			return p.RevokeToken(ctx, "jti", g.ClientID, g.ID, now, now.Add(time.Hour), by)

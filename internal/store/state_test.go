@@ -81,6 +81,29 @@ func TestTokenStateReads(t *testing.T) {
 	})
 }
 
+// An assertion is used up for its client, and for nobody else; what a token is called
+// is another matter (CA-04).
+func TestUseAssertion(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, func(t *testing.T, open opener) {
+		p := newParty(t, open)
+		g := p.createLive(t, "a")
+		use := func(clientID, id string) error {
+			return p.UseAssertion(t.Context(), clientID, id, now.Add(time.Minute))
+		}
+		must(t, use("app", "jti"))
+		want(t, "again", use("app", "jti"), store.ErrReplayed)
+		must(t, use("app", "another"))
+		must(t, use("other", "jti"))
+		must(t, use("ap", "pjti"))
+		state, err := p.TokenState(t.Context(), g.ID, p.client.ID, "jti", now)
+		must(t, err)
+		if state.Revoked {
+			t.Error("an assertion revoked the token of its name")
+		}
+	})
+}
+
 // One token is revoked by its id, and recorded once; its grant goes on (RV-12).
 func TestRevokeToken(t *testing.T) {
 	t.Parallel()
