@@ -11,6 +11,7 @@ package authorize
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/hufu-auth/hufu/internal/issuer"
@@ -125,7 +126,7 @@ func (e *Endpoint) dispatch(w http.ResponseWriter, r *http.Request, q *request) 
 	foreign := session != nil && q.isForeign(session)
 	switch {
 	case session != nil && !foreign && !e.needsSignIn(r, q, session):
-	case silent:
+	case silent, slices.Equal(q.subjects, nobody):
 		return e.refuse(w, r, q, oauth.Errorf(oauth.LoginRequired, "the user must sign in"))
 	case foreign && e.signedInFor(r, q, session):
 		return e.refuse(w, r, q, oauth.Errorf(oauth.LoginRequired, "another user signed in than the one who was asked for"))
@@ -147,7 +148,7 @@ func (e *Endpoint) dispatch(w http.ResponseWriter, r *http.Request, q *request) 
 
 // isForeign reports whether a session is of somebody else than the request wants.
 func (q *request) isForeign(session *store.Session) bool {
-	return q.subject != "" && q.subject != session.UserID
+	return len(q.subjects) > 0 && !slices.Contains(q.subjects, session.UserID)
 }
 
 // toPage seals the request for this browser and leads to one of our pages.

@@ -37,7 +37,7 @@ type request struct {
 	challenge oauth.Challenge
 	nonce     string
 	claims    *oauth.ClaimsRequest
-	subject   string // whose answer is wanted; "" for anybody's, nobody for none that is known
+	subjects  []string // of whom one must answer; empty for anybody, nobody for none that there is
 	prompts   map[string]bool
 	maxAge    *int64 // seconds; nil when nobody asked
 	loginHint string
@@ -79,7 +79,7 @@ func (e *Endpoint) validate(ctx context.Context, path string, form oauth.Form, b
 		q.checkMode, func() error { return broken }, q.checkState, q.checkType, q.checkUnsupported,
 		func() error { return q.checkAllowed(e.Forbidden) },
 		q.checkPKCE, q.checkScope, q.checkResource, q.checkPrompts, q.checkMaxAge, q.checkTexts,
-		q.checkOpenID, func() error { return e.findSubject(q) },
+		q.checkOpenID, func() error { return e.findSubjects(q) },
 	} {
 		if err := check(); err != nil {
 			return q, err
@@ -215,6 +215,9 @@ func (q *request) checkPKCE() (err error) {
 
 func (q *request) checkScope() (err error) {
 	q.scope, err = q.client.Metadata.Requested(q.form.Get("scope"))
+	if !q.gives(oauth.ResponseTypeCode) || !q.client.Metadata.HasGrant(oauth.GrantRefreshToken) {
+		q.scope = q.scope.Without(oauth.ScopeOfflineAccess) // OpenID Connect Core Section 11
+	}
 	return err
 }
 
@@ -267,8 +270,8 @@ func (q *request) checkTexts() error {
 	return nil
 }
 
-// nobody is the subject of a request that only somebody unknown could answer.
-const nobody = "-"
+// nobody is whom a request wants that contradicts itself, or shows a hint that is none.
+var nobody = []string{"-"}
 
 // checkOpenID looks at what OpenID Connect adds to a request, and only at one that is an
 // OpenID request by its scope (OpenID Connect Core Section 3.1.2.1).
@@ -293,23 +296,26 @@ func (q *request) checkOpenID() (err error) {
 	return nil
 }
 
-// findSubject reads whose answer is wanted: the user of an ID token hint, or the sub
-// that the claims parameter names (OpenID Connect Core Sections 3.1.2.1 and 5.5.1). A
-// hint that is none of ours names nobody, and a hint signs nobody in.
-func (e *Endpoint) findSubject(q *request) error {
-	q.subject = q.claims.Subject()
+// findSubjects reads whose answer is wanted: the user of an ID token hint, or whom the
+// claims parameter names as sub (OpenID Connect Core Sections 3.1.2.1 and 5.5.1). A hint
+// signs nobody in. One that is none of ours is only a hint, but where no page may be
+// shown nothing else could make sure that the user is the one who was meant.
+func (e *Endpoint) findSubjects(q *request) error {
+	q.subjects = q.claims.Subjects()
 	hint := q.form.Get("id_token_hint")
 	if hint == "" {
 		return nil
 	}
-	subject := nobody
-	if t, err := e.Issuer.ReadIDToken(hint, ""); err == nil {
-		subject = t.Subject
+	t, err := e.Issuer.ReadIDToken(hint, "")
+	switch {
+	case err != nil && q.prompts["none"]:
+		q.subjects = nobody
+	case err != nil:
+	case len(q.subjects) > 0 && !slices.Contains(q.subjects, t.Subject):
+		q.subjects = nobody
+	default:
+		q.subjects = []string{t.Subject}
 	}
-	if q.subject != "" && q.subject != subject {
-		subject = nobody
-	}
-	q.subject = subject
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hufu-auth/hufu/internal/jose"
@@ -60,6 +61,8 @@ func readAssertion(r *http.Request, form oauth.Form, p proof) (proof, error) {
 	switch {
 	case err != nil:
 		return p, invalidClient(oauth.Because(asserted, "the assertion cannot be read: "+err.Error()))
+	case len(claims.Subject) > maxClientID || strings.ContainsRune(claims.Subject, 0):
+		return p, invalidClient(oauth.Because(asserted, "no client has the id in sub"))
 	case claims.Subject == "" || claims.Subject != claims.Issuer:
 		return p, invalidClient(oauth.Because(asserted, "iss and sub of the assertion are not the same client"))
 	case p.clientID != "" && p.clientID != claims.Subject:
@@ -68,26 +71,30 @@ func readAssertion(r *http.Request, form oauth.Form, p proof) (proof, error) {
 	return proof{clientID: claims.Subject, assertion: text, endpoint: r.URL.Path}, nil
 }
 
-// checkAssertion verifies an assertion by the keys of its client, RFC 7523 Section 3, and
-// uses it up.
-func (g *Registry) checkAssertion(ctx context.Context, c *store.Client, p proof) error {
+// verifyAssertion checks an assertion by the keys of its client, RFC 7523 Section 3. It is
+// not used up yet.
+func (g *Registry) verifyAssertion(ctx context.Context, c *store.Client, p proof) (*assertion, error) {
 	algorithms := jose.ForeignAlgorithms
 	if own := c.Metadata.AuthSigningAlg; own != "" {
 		algorithms = []string{own}
 	}
 	payload, err := g.Keys.Verify(ctx, c, p.assertion, algorithms, assertionTypes)
 	if err != nil {
-		return invalidClient(errors.Join(oauth.Because(asserted, "the assertion does not verify"), err))
+		return nil, invalidClient(errors.Join(oauth.Because(asserted, "the assertion does not verify"), err))
 	}
 	var claims assertion
 	if err := json.Unmarshal(payload, &claims); err != nil {
-		return invalidClient(oauth.Because(asserted, "the assertion cannot be read: "+err.Error()))
+		return nil, invalidClient(oauth.Because(asserted, "the assertion cannot be read: "+err.Error()))
 	}
-	now := g.Now()
-	if why := g.faultOf(&claims, p, now); why != "" {
-		return invalidClient(oauth.Because(asserted, why))
+	if why := g.faultOf(&claims, p, g.Now()); why != "" {
+		return nil, invalidClient(oauth.Because(asserted, why))
 	}
-	err = g.Store.UseAssertion(ctx, c.ID, claims.JWTID, at(*claims.ExpiresAt).Add(assertionSkew))
+	return &claims, nil
+}
+
+// use uses an assertion up, so that nobody can send it again.
+func (g *Registry) use(ctx context.Context, c *store.Client, a *assertion) error {
+	err := g.Store.UseAssertion(ctx, c.ID, a.JWTID, at(*a.ExpiresAt).Add(assertionSkew))
 	if errors.Is(err, store.ErrReplayed) {
 		return invalidClient(oauth.Because(asserted, "the assertion was used before"))
 	}

@@ -58,7 +58,8 @@ type proof struct {
 }
 
 // Authenticate finds out which client sends a token request, RFC 6749 Section
-// 2.3: by HTTP Basic or in the body, as it is registered, and never both.
+// 2.3: by HTTP Basic, in the body, or by an assertion, as it is registered, and in one
+// way only.
 func (g *Registry) Authenticate(ctx context.Context, r *http.Request, form oauth.Form) (*Authenticated, error) {
 	p, err := readProof(r, form)
 	if err != nil {
@@ -105,14 +106,15 @@ func (g *Registry) checkAgain(ctx context.Context, was *store.Client, p proof, r
 }
 
 // check decides whether the proof is the one the client is registered for.
-func (g *Registry) check(ctx context.Context, c *store.Client, p proof) error {
+func (g *Registry) check(ctx context.Context, c *store.Client, p proof) (err error) {
 	method := c.Metadata.TokenEndpointAuthMethod
+	var a *assertion // to be used up, once nothing speaks against it
 	switch {
 	case (method == oauth.AuthMethodPrivateKey) != (p.assertion != ""):
 		g.CheckSecret("", p.secret)
 		return invalidClient(oauth.Because("client_auth_method", "a client with keys proves itself by an assertion, and no other does"))
 	case p.assertion != "":
-		if err := g.checkAssertion(ctx, c, p); err != nil {
+		if a, err = g.verifyAssertion(ctx, c, p); err != nil {
 			return err
 		}
 	case method == oauth.AuthMethodNone && p.secret != "":
@@ -128,6 +130,9 @@ func (g *Registry) check(ctx context.Context, c *store.Client, p proof) error {
 	}
 	if !c.DisabledAt.IsZero() {
 		return invalidClient(oauth.Because("client_disabled", "the client is disabled"))
+	}
+	if a != nil {
+		return g.use(ctx, c, a)
 	}
 	return nil
 }

@@ -124,10 +124,13 @@ func (g *Registry) newSecret(secret string, expires time.Time) (store.ClientSecr
 	return store.ClientSecret{ID: store.NewSecretID(), Hash: hash, CreatedAt: g.Now(), ExpiresAt: expires}, secret, nil
 }
 
+// maxClientID is how long a client id may be, in bytes.
+const maxClientID = 128
+
 // checkID keeps ids readable, and apart from subjects of users, which are UUIDs:
 // a resource server tells the two apart by that (RFC 9068 Section 5).
 func checkID(id string) error {
-	if len(id) > 128 || !utf8.ValidString(id) || strings.ContainsFunc(id, func(r rune) bool { return !unicode.IsPrint(r) }) || strings.TrimSpace(id) != id {
+	if len(id) > maxClientID || !utf8.ValidString(id) || strings.ContainsFunc(id, func(r rune) bool { return !unicode.IsPrint(r) }) || strings.TrimSpace(id) != id {
 		return oauth.Errorf(oauth.InvalidClientMetadata, "a client id must have 1 to 128 bytes of printable characters, and no space at its ends")
 	}
 	if uuid.Validate(id) == nil {

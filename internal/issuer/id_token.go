@@ -18,8 +18,8 @@ import (
 // Section 3.11. It is the one typ that every client takes.
 const typeIDToken = "JWT"
 
-// maxIDTokenLifetime is for how long an ID token may be presented to its client: it
-// is read when it arrives, and keys are kept for as long.
+// maxIDTokenLifetime is for how long an ID token may be presented to its client: it is
+// read when it arrives, and its key is published for as long.
 const maxIDTokenLifetime = time.Hour
 
 // An IDToken is what a client is told about a sign-in, OpenID Connect Core Section 2.
@@ -39,13 +39,7 @@ type IDToken struct {
 	SessionID       string         `json:"sid,omitempty"`
 }
 
-// AppendJSON appends the claims as encoding/json writes them.
-func (t *IDToken) AppendJSON(to []byte) []byte {
-	o := oauth.NewObject(to)
-	t.members(&o)
-	return o.End()
-}
-
+// members adds the claims to an object.
 func (t *IDToken) members(o *oauth.Object) {
 	o.String("iss", t.Issuer)
 	o.String("sub", t.Subject)
@@ -121,11 +115,12 @@ func halfHash(text string) string {
 
 // ReadIDToken checks the signature of an ID token of this server, and that it was made
 // for a client if one is named. It may have expired: as a hint it still tells who was
-// signed in (OpenID Connect Core Section 3.1.2.2).
+// signed in (OpenID Connect Core Section 3.1.2.2), and so its key may be one that is no
+// longer published.
 func (i *Issuer) ReadIDToken(token, clientID string) (*IDToken, error) {
 	content, err := jose.Verify(token, strings.ToLower(typeIDToken), func(id string) (jose.Key, bool) {
 		for _, purpose := range []string{PurposeRS256, PurposeES256} {
-			if k, ok := i.Ring.byID(purpose, id); ok {
+			if k := i.Ring.keys.Load().opened[id]; k != nil && k.Purpose == purpose {
 				return jose.Key{Algorithm: k.sign.Algorithm, Public: k.sign.Public()}, true
 			}
 		}

@@ -31,6 +31,7 @@ const (
 	PurposeAccessToken  = "access_token"
 	PurposeRefreshToken = "refresh_token"
 	PurposeRequest      = "request"
+	PurposeLogout       = "logout"
 	PurposeForm         = "form"
 	PurposeDevice       = "device"
 	PurposeClientSecret = "client_secret"
@@ -47,6 +48,7 @@ var purposes = []struct {
 	{PurposeAccessToken, time.Hour + 5*time.Minute},
 	{PurposeRefreshToken, 366 * 24 * time.Hour},
 	{PurposeRequest, 48 * time.Hour},
+	{PurposeLogout, 48 * time.Hour},
 	{PurposeForm, 48 * time.Hour},
 	{PurposeDevice, 400 * 24 * time.Hour},
 	{PurposeClientSecret, 0},

@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -12,9 +13,13 @@ import (
 // GrantToken mints an access token from a grant row, for a scope within the
 // row's. It never outlives the row, which decides whether it is in force.
 func (i *Issuer) GrantToken(g *store.Grant, m *oauth.ClientMetadata, scope oauth.Scope, lifetime time.Duration) (string, error) {
+	to := audience(strings.Fields(g.Resource), m)
+	if to != nil && scope.Contains(oauth.ScopeOpenID) && !to.Contains(i.URL) {
+		to = append(slices.Clone(to), i.URL) // UserInfo is a resource as well, RFC 9068 Section 4
+	}
 	t := &AccessToken{
 		Subject: g.UserID, ClientID: g.ClientID, Scope: scope.String(), GrantID: g.ID,
-		Audience: audience(strings.Fields(g.Resource), m), AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: strings.Fields(g.AMR),
+		Audience: to, AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: strings.Fields(g.AMR),
 	}
 	return i.AccessToken(t, i.form(m, lifetime))
 }

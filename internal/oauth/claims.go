@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -74,18 +75,27 @@ const (
 
 // ParseClaims reads the claims parameter; "" asks for nothing.
 func ParseClaims(parameter string) (*ClaimsRequest, error) {
-	var c ClaimsRequest
-	if parameter == "" {
-		return &c, nil
-	}
 	if len(parameter) > maxClaimsText {
 		return nil, Errorf(InvalidRequest, "claims must not be longer than %d bytes", maxClaimsText)
 	}
-	if err := json.Unmarshal([]byte(parameter), &c); err != nil {
+	c, err := KeptClaims(parameter)
+	if err != nil {
 		return nil, Refuse(InvalidRequest, "claims must be a JSON object as OpenID Connect Core Section 5.5 has it", err)
 	}
 	if len(c.UserInfo) > maxClaimNames || len(c.IDToken) > maxClaimNames {
 		return nil, Errorf(InvalidRequest, "claims must ask for at most %d claims in each place", maxClaimNames)
+	}
+	return c, nil
+}
+
+// KeptClaims reads what Text has kept, which may be a little longer than the request.
+func KeptClaims(text string) (*ClaimsRequest, error) {
+	var c ClaimsRequest
+	if text == "" {
+		return &c, nil
+	}
+	if err := json.Unmarshal([]byte(text), &c); err != nil {
+		return nil, fmt.Errorf("oauth: claims: %w", err)
 	}
 	return &c, nil
 }
@@ -106,17 +116,17 @@ func (c *ClaimsRequest) UserInfoNames() []string { return claimNames(c.UserInfo)
 // IDTokenNames are the claims that the ID token is asked for.
 func (c *ClaimsRequest) IDTokenNames() []string { return claimNames(c.IDToken) }
 
-// Subject is the one user who may answer the request, "" when anybody may, OpenID
-// Connect Core Section 5.5.1.
-func (c *ClaimsRequest) Subject() string {
+// Subjects are the users of whom one may answer the request; empty when anybody may,
+// OpenID Connect Core Section 5.5.1.
+func (c *ClaimsRequest) Subjects() []string {
 	for _, asked := range []map[string]*ClaimRequest{c.IDToken, c.UserInfo} {
 		if r := asked["sub"]; r != nil {
-			if subject := r.texts(); len(subject) > 0 {
-				return subject[0]
+			if subjects := r.texts(); len(subjects) > 0 {
+				return subjects
 			}
 		}
 	}
-	return ""
+	return nil
 }
 
 // EssentialACR are the values of acr of which one must be reached, or the request

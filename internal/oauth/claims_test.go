@@ -28,7 +28,7 @@ func TestParseClaims(t *testing.T) {
 	t.Parallel()
 	type parsed struct {
 		UserInfo, IDToken []string
-		Subject           string
+		Subjects          []string
 		ACR               []string
 		Text              string
 	}
@@ -41,9 +41,10 @@ func TestParseClaims(t *testing.T) {
 		"null":           {`{"userinfo":null,"id_token":null}`, parsed{}},
 		"other members":  {`{"verified_claims":{},"x":[1]}`, parsed{}},
 		"both places":    {`{"userinfo":{"name":null,"email":{"essential":true}},"id_token":{"name":{}}}`, parsed{UserInfo: []string{"email", "name"}, IDToken: []string{"name"}, Text: `{"userinfo":{"email":null,"name":null},"id_token":{"name":null}}`}},
-		"sub":            {`{"id_token":{"sub":{"value":"248289761001"}}}`, parsed{IDToken: []string{"sub"}, Subject: "248289761001"}},
-		"sub at the end": {`{"userinfo":{"sub":{"value":"u"}}}`, parsed{UserInfo: []string{"sub"}, Subject: "u"}},
+		"sub":            {`{"id_token":{"sub":{"value":"248289761001"}}}`, parsed{IDToken: []string{"sub"}, Subjects: []string{"248289761001"}}},
+		"sub at the end": {`{"userinfo":{"sub":{"value":"u"}}}`, parsed{UserInfo: []string{"sub"}, Subjects: []string{"u"}}},
 		"sub of no text": {`{"id_token":{"sub":{"value":7}}}`, parsed{IDToken: []string{"sub"}}},
+		"one of two":     {`{"id_token":{"sub":{"values":["a","b"]}}}`, parsed{IDToken: []string{"sub"}, Subjects: []string{"a", "b"}}},
 		"acr":            {`{"id_token":{"acr":{"essential":true,"values":["a",1,"b","a"]}}}`, parsed{IDToken: []string{"acr"}, ACR: []string{"a", "b"}}},
 		"acr, voluntary": {`{"id_token":{"acr":{"values":["a"]}}}`, parsed{IDToken: []string{"acr"}}},
 		"acr, one value": {`{"id_token":{"acr":{"essential":true,"value":"a"}}}`, parsed{IDToken: []string{"acr"}, ACR: []string{"a"}}},
@@ -54,7 +55,7 @@ func TestParseClaims(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		got := parsed{c.UserInfoNames(), c.IDTokenNames(), c.Subject(), c.EssentialACR(), c.Text()}
+		got := parsed{c.UserInfoNames(), c.IDTokenNames(), c.Subjects(), c.EssentialACR(), c.Text()}
 		for _, list := range []*[]string{&got.UserInfo, &got.IDToken} {
 			if len(*list) == 0 {
 				*list = nil
@@ -86,11 +87,8 @@ func FuzzParseClaims(f *testing.F) {
 		if kept != "" && !json.Valid([]byte(kept)) {
 			t.Fatalf("kept %q", kept)
 		}
-		again, err := oauth.ParseClaims(kept)
+		again, err := oauth.KeptClaims(kept)
 		if err != nil {
-			if len(kept) > 4096 { // escapes may make names longer
-				return
-			}
 			t.Fatalf("kept %q: %v", kept, err)
 		}
 		if again.Text() != kept {

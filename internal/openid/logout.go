@@ -80,10 +80,6 @@ func (l *Logout) EndSession(w http.ResponseWriter, r *http.Request) error {
 // carriedByLogout are the parameters that a request to sign out is made of.
 var carriedByLogout = []string{"id_token_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales"}
 
-// sealedLogout stands in front of a sealed request to sign out, so that no other sealed
-// request passes for one.
-const sealedLogout = "end-session?"
-
 // seal makes the text in which a request travels through the browser.
 func (l *Logout) seal(form oauth.Form) (string, error) {
 	values := url.Values{}
@@ -92,17 +88,16 @@ func (l *Logout) seal(form oauth.Form) (string, error) {
 			values.Set(name, value)
 		}
 	}
-	return l.Issuer.Ring.Seal(issuer.PurposeRequest, []byte(sealedLogout+values.Encode()))
+	return l.Issuer.Ring.Seal(issuer.PurposeLogout, []byte(values.Encode()))
 }
 
 // unseal reads such a text again.
 func (l *Logout) unseal(sealed string) (oauth.Form, error) {
-	plain, err := l.Issuer.Ring.Open(issuer.PurposeRequest, sealed)
-	text, ours := strings.CutPrefix(string(plain), sealedLogout)
-	if err != nil || !ours {
+	plain, err := l.Issuer.Ring.Open(issuer.PurposeLogout, sealed)
+	if err != nil {
 		return oauth.Form{}, oauth.Refuse(oauth.InvalidRequest, "the request in the address is not ours", err)
 	}
-	values, err := url.ParseQuery(text)
+	values, err := url.ParseQuery(string(plain))
 	return oauth.NewForm(values), err
 }
 

@@ -40,6 +40,16 @@ func (u *UserInfo) Serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || t.GrantID == "" || !scope.Contains(oauth.ScopeOpenID) {
 		return challenge(w, oauth.Refuse(oauth.InsufficientScope, "the access token has no scope openid", err))
 	}
+	if !t.Audience.Contains(u.Issuer.URL) {
+		return challenge(w, oauth.Errorf(oauth.InvalidToken, "the access token is for another audience"))
+	}
+	c, err := u.Store.KnownClient(r.Context(), t.ClientID, u.Now())
+	if errors.Is(err, store.ErrNotFound) {
+		return challenge(w, oauth.Refuse(oauth.InvalidToken, "the access token is not valid or has expired", err))
+	}
+	if err != nil {
+		return err
+	}
 	user, asked, err := u.Store.TokenUser(r.Context(), t.GrantID, t.ClientID, t.JWTID, u.Now())
 	if err != nil {
 		return err
@@ -48,20 +58,17 @@ func (u *UserInfo) Serve(w http.ResponseWriter, r *http.Request) error {
 		return challenge(w, oauth.Refuse(oauth.InvalidToken, "the access token is not valid or has expired", errors.New("revoked, or of a grant that is not in force")))
 	}
 	event.UserID = user.ID
-	return u.answer(w, r, t, user, scope, asked)
+	return u.answer(w, c, t, user, scope, asked)
 }
 
 // answer tells what was asked for, as JSON or signed for the client.
-func (u *UserInfo) answer(w http.ResponseWriter, r *http.Request, t *issuer.AccessToken, user *store.User, scope oauth.Scope, asked string) error {
-	request, err := oauth.ParseClaims(asked)
+func (u *UserInfo) answer(w http.ResponseWriter, c *store.Client, t *issuer.AccessToken, user *store.User, scope oauth.Scope, asked string) error {
+	request, err := oauth.KeptClaims(asked)
 	if err != nil {
 		return err
 	}
+	request.Within(c.Metadata.Registered()) // as it is now
 	claims, err := issuer.ClaimsOf(user, append(scope.Claims(), request.UserInfoNames()...))
-	if err != nil {
-		return err
-	}
-	c, err := u.Store.KnownClient(r.Context(), t.ClientID, u.Now())
 	if err != nil {
 		return err
 	}

@@ -107,13 +107,8 @@ func (s *Server) openKeys(ctx context.Context) error {
 	if err := s.Ring.Prepare(ctx); err != nil {
 		return err
 	}
-	authorities, err := s.config.ReadAuthorities()
-	if err != nil {
-		return err
-	}
-	fetcher := web.NewFetcher(authorities, s.config.OutboundNetworks)
 	s.Clients = &client.Registry{
-		Store: s.Store, HashSecret: s.Ring.HashSecret, CheckSecret: s.Ring.CheckSecret, Keys: &client.Keys{Fetch: fetcher.Get, Now: s.now}, Now: s.now,
+		Store: s.Store, HashSecret: s.Ring.HashSecret, CheckSecret: s.Ring.CheckSecret, Now: s.now,
 		Issuer: s.config.Issuer, TokenPath: token.Path, Origin: strings.TrimSuffix(s.config.Issuer, s.config.BasePath()),
 	}
 	s.Hasher = login.NewHasher(s.config.HashSlots(), s.config.PasswordHashQueue)
@@ -168,6 +163,11 @@ func (s *Server) begin(ctx context.Context, o Options) (err error) {
 	if err := s.checkDemo(ctx, o.Demo); err != nil {
 		return err
 	}
+	authorities, err := s.config.ReadAuthorities()
+	if err != nil {
+		return err
+	}
+	s.Clients.Keys = &client.Keys{Fetch: web.NewFetcher(authorities, s.config.OutboundNetworks).Get, Now: s.now}
 	if s.handler, err = s.routes(o); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hufu-auth/hufu/internal/oauthtest"
 )
@@ -183,6 +184,43 @@ func TestRPInitiatedLogout_4_Refused(t *testing.T) {
 	}
 }
 
+// A hint is ours as long as a session may last, whatever became of its key meanwhile:
+// rotated, and no longer published. A key that was removed in an emergency takes its
+// hints along (KY-01, KY-02, conformance 34, 69).
+func TestRPInitiatedLogout_2_HintOfAnOldKey(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t)
+	p := newRelyingParty(t, s)
+	hint := p.signedIn(t)
+	kid, _ := headerOf(t, hint)["kid"].(string)
+	if _, err := s.Ring.Rotate(t.Context(), "sign:RS256", theOperator); err != nil {
+		t.Fatal(err)
+	}
+	s.Clock.Advance(3 * time.Hour)
+	if strings.Contains(string(s.Get(t, "/jwks").Body), kid) {
+		t.Error("the old key is still published")
+	}
+	for range 3 { // what has expired is deleted in passing
+		if _, err := s.Store.DeleteExpired(t.Context(), s.Clock.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answer, _ := answerOf(t, p.Browser.Walk(t, p.address("prompt", "none", "id_token_hint", hint), ""))
+	if !answer.Has("code") {
+		t.Errorf("prompt=none with the old hint: %v", answer)
+	}
+	p.Browser.Open(t, logout("id_token_hint", hint, "post_logout_redirect_uri", bye))
+	if got := p.Browser.Location(t); got == nil || got.String() != bye {
+		t.Errorf("signed out with the old hint: %d, to %v", p.Browser.Page.StatusCode, got)
+	}
+	if err := s.Ring.Remove(t.Context(), kid, theOperator); err != nil {
+		t.Fatal(err)
+	}
+	if answer := p.Browser.Open(t, logout("id_token_hint", hint, "post_logout_redirect_uri", bye)); answer.StatusCode != http.StatusBadRequest {
+		t.Errorf("a hint of a key that was removed: %d", answer.StatusCode)
+	}
+}
+
 // OpenID Connect Core Section 3.1.2.1, id_token_hint: it finds out whether its user is
 // signed in, expired or not, and signs nobody in (AZ-12, conformance 34).
 func TestOpenIDCore_3_1_2_1_IDTokenHint(t *testing.T) {
@@ -205,6 +243,14 @@ func TestOpenIDCore_3_1_2_1_IDTokenHint(t *testing.T) {
 		if answer := silent(nobody); answer.Get("error") != "login_required" {
 			t.Errorf("a hint that is none: %v", answer)
 		}
+	}
+	// A request that contradicts itself asks nobody for a password, and a hint that is
+	// none does not stand in the way where a page may be shown.
+	if answer, _ := answerOf(t, p.Browser.Walk(t, p.address("id_token_hint", alices, "claims", `{"id_token":{"sub":{"value":"another"}}}`), "")); answer.Get("error") != "login_required" {
+		t.Errorf("alice's hint and another sub: %v", answer)
+	}
+	if answer, _ := answerOf(t, p.Browser.Walk(t, p.address("id_token_hint", "garbage"), "")); !answer.Has("code") {
+		t.Errorf("a hint that is none: %v", answer)
 	}
 	// Bob signs in: alice's hint no longer fits, and without prompt=none it asks for her.
 	p.Browser = s.Browser(t)

@@ -142,6 +142,72 @@ func TestOpenIDCore_5_5_ClaimsNeedScopeAndConsent(t *testing.T) {
 	}
 }
 
+// What a client may no longer ask for it is no longer told, whatever a user has allowed
+// it before (design.md Section 4).
+func TestOpenIDCore_5_5_ClaimsStillRegistered(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t)
+	p := newRelyingParty(t, s)
+	answer, _ := p.ask(t, "scope", "openid", "claims", `{"userinfo":{"email":null},"id_token":{"email":null}}`)
+	other, _ := p.ask(t, "scope", "openid", "claims", `{"userinfo":{"email":null},"id_token":{"email":null}}`)
+	tokens := p.tokens(t, answer.Get("code"))
+	if info := infoOf(t, p.userInfo(t, tokens.Text("access_token"))); info["email"] == nil {
+		t.Errorf("told %v", info)
+	}
+	if _, err := s.Clients.Update(t.Context(), p.ClientID, func(m *oauth.ClientMetadata) error { m.Scope = "openid"; return nil }, theOperator); err != nil {
+		t.Fatal(err)
+	}
+	s.Clock.Advance(2 * time.Second)
+	if info := infoOf(t, p.userInfo(t, tokens.Text("access_token"))); info["email"] != nil {
+		t.Errorf("UserInfo still tells %v", info)
+	}
+	if _, told := p.verify(t, p.tokens(t, other.Get("code")).Text("id_token")); told["email"] != nil {
+		t.Errorf("the ID token still tells %v", told)
+	}
+}
+
+// RFC 9068 Section 4, RFC 8707: UserInfo takes tokens that are meant for it. With openid
+// a token is, whatever API it is for as well; one for an API alone is not (AT-02).
+func TestOpenIDCore_5_3_UserInfoAudience(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t)
+	const api = "https://api.example"
+	p := newRelyingParty(t, s, func(m *oauth.ClientMetadata) { m.Resources = []string{api} })
+	both := p.accessToken(t, "scope", "openid read", "resource", api)
+	if info := p.userInfo(t, both); info.StatusCode != http.StatusOK {
+		t.Errorf("a token for both: %d %s", info.StatusCode, info.Body)
+	}
+	if diff := cmp.Diff(any([]any{api, s.URL}), p.Introspect(t, both).JSON("aud")); diff != "" {
+		t.Errorf("aud of a token with openid (-want +got):\n%s", diff)
+	}
+	alone := p.accessToken(t, "scope", "read", "resource", api)
+	if aud := p.Introspect(t, alone).JSON("aud"); aud != api || p.userInfo(t, alone).StatusCode == http.StatusOK {
+		t.Errorf("a token for the API alone: aud %v", aud)
+	}
+}
+
+// OpenID Connect Core Section 11: offline_access means nothing where no refresh token can
+// come of it (conformance 52).
+func TestOpenIDCore_11_OfflineAccess(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t)
+	p := newRelyingParty(t, s)
+	if answer, _ := p.ask(t, "scope", "openid offline_access", "response_type", "id_token token", "nonce", "n"); answer.Get("scope") != "openid" {
+		t.Errorf("through the browser: %v", answer)
+	}
+	online := newRelyingParty(t, s, func(m *oauth.ClientMetadata) {
+		m.GrantTypes, m.ResponseTypes = []string{oauth.GrantAuthorizationCode}, nil
+	})
+	answer, _ := online.ask(t, "scope", "openid offline_access")
+	if tokens := online.tokens(t, answer.Get("code")); tokens.Text("scope") != "openid" || tokens.Text("refresh_token") != "" {
+		t.Errorf("a client without the grant: %s", tokens.Body)
+	}
+	answer, _ = p.ask(t, "scope", "openid offline_access", "prompt", "consent")
+	if tokens := p.tokens(t, answer.Get("code")); tokens.Text("refresh_token") == "" {
+		t.Errorf("offline: %s", tokens.Body)
+	}
+}
+
 func wantClaims(t *testing.T, claims map[string]any) {
 	t.Helper()
 	if claims["email"] != "alice@example.com" || claims["employee_number"] != "42" || claims["nonce"] != "n-1" || claims["name"] != nil || claims["given_name"] != nil {

@@ -196,6 +196,8 @@ func TestRFC7523_3_Refused(t *testing.T) {
 		"sub is another":     c.assertion(t, map[string]any{"sub": other.id}),
 		"both are another":   c.assertion(t, map[string]any{"iss": other.id, "sub": other.id}),
 		"nobody":             c.assertion(t, map[string]any{"iss": "nobody", "sub": "nobody"}),
+		"NUL in sub":         c.assertion(t, map[string]any{"iss": "\x00", "sub": "\x00"}),
+		"an endless sub":     c.assertion(t, map[string]any{"iss": strings.Repeat("x", 5000), "sub": strings.Repeat("x", 5000)}),
 		"no sub":             c.assertion(t, map[string]any{"sub": nil}),
 		"no aud":             c.assertion(t, map[string]any{"aud": nil}),
 		"other aud":          c.assertion(t, map[string]any{"aud": "https://other.example"}),

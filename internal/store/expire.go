@@ -13,6 +13,11 @@ const expireBatch = 20
 // lest a clock that went ahead and came back revive it.
 const afterwards = 24 * time.Hour
 
+// keptKeys is how long a key is kept that is no longer good for anything but to tell
+// that an old ID token is ours: clients show one as a hint for as long as a session may
+// last.
+const keptKeys = 31 * 24 * time.Hour
+
 // DeleteExpired removes one small batch of rows that can no longer be used, and
 // reports whether there may be more. It writes only where there is something to
 // remove.
@@ -25,7 +30,7 @@ func (s *Store) DeleteExpired(ctx context.Context, now time.Time) (more bool, er
 		{"browser_session", "id_hash", "expires_at", now.Unix()},
 		{"revoked_token", "jti", "expires_at", now.Add(-afterwards).Unix()},
 		{"attempt", "bucket", "full_at", now.UnixMilli()},
-		{"key_ring", "id", "expires_at", now.Add(-afterwards).Unix()},
+		{"key_ring", "id", "expires_at", now.Add(-keptKeys).Unix()},
 		{"client_secret", "id", "expires_at", now.Unix()},
 	} {
 		find := `SELECT ` + t.key + ` FROM ` + t.table + ` WHERE ` + t.column + ` <= $1 ORDER BY ` + t.column + ` LIMIT $2`

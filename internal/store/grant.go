@@ -259,9 +259,9 @@ func (s *Store) NextGeneration(ctx context.Context, r Refresh) (*Grant, error) {
 			UPDATE oauth_grant SET generation = $3, rotated_at = $4
 			WHERE id = $1 AND client_id = $2 AND generation <= $5 AND redeemed_at IS NOT NULL AND revoked_at IS NULL
 			  AND expires_at > $4 AND rotated_at > $6 AND `+inForce+`
-			RETURNING user_id, scope, resource, claims, auth_time, acr, amr, sid, expires_at`,
+			RETURNING user_id, scope, resource, auth_time, acr, amr, sid, expires_at`,
 			r.GrantID, r.ClientID, next, r.Now.Unix(), r.Generation, r.Now.Add(-r.Idle).Unix()).
-			Scan(&g.UserID, &g.Scope, &g.Resource, &g.Claims, seconds{&g.AuthTime}, &g.ACR, &g.AMR, &g.SID, seconds{&g.ExpiresAt})
+			Scan(&g.UserID, &g.Scope, &g.Resource, seconds{&g.AuthTime}, &g.ACR, &g.AMR, &g.SID, seconds{&g.ExpiresAt})
 		if errors.Is(err, sql.ErrNoRows) {
 			return tx.previousGeneration(ctx, r, &g)
 		}

@@ -34,7 +34,7 @@ func (e *Endpoint) authorizationCode(ctx context.Context, c *client.Authenticate
 	if err != nil {
 		return nil, err
 	}
-	about, err := e.about(ctx, g)
+	about, err := e.about(ctx, c, g)
 	if err != nil {
 		return nil, err
 	}
@@ -74,11 +74,12 @@ func (e *Endpoint) checkCode(ctx context.Context, c *client.Authenticated, g *st
 // about reads the claims about the user that the request wanted in the ID token, which
 // is seldom: those of the scope are at UserInfo (OpenID Connect Core Section 5.4). It
 // comes before the gate, for a code that was spent on an answer that then fails is lost.
-func (e *Endpoint) about(ctx context.Context, g *store.Grant) (issuer.Claims, error) {
-	asked, err := oauth.ParseClaims(g.Claims)
+func (e *Endpoint) about(ctx context.Context, c *client.Authenticated, g *store.Grant) (issuer.Claims, error) {
+	asked, err := oauth.KeptClaims(g.Claims)
 	if err != nil {
 		return nil, err
 	}
+	asked.Within(c.Metadata.Registered()) // as it is now
 	names := asked.IDTokenNames()
 	if len(names) == 0 {
 		return nil, nil

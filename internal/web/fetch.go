@@ -109,16 +109,20 @@ func checkPublic(address string, allowed []netip.Prefix) error {
 	if slices.ContainsFunc(allowed, func(p netip.Prefix) bool { return p.Contains(ip) }) {
 		return nil
 	}
-	if !ip.IsGlobalUnicast() || ip.IsPrivate() || slices.ContainsFunc(special, func(p netip.Prefix) bool { return p.Contains(ip) }) {
+	if !ip.IsGlobalUnicast() || ip.IsPrivate() || ip.Is6() && !internet6.Contains(ip) || slices.ContainsFunc(special, func(p netip.Prefix) bool { return p.Contains(ip) }) {
 		return fmt.Errorf("%s is no public address", ip)
 	}
 	return nil
 }
 
+// internet6 is the part of IPv6 from which addresses of the Internet are given out; all
+// others are of a kind of their own, and some of them hide an IPv4 address.
+var internet6 = netip.MustParsePrefix("2000::/3")
+
 // special are networks of the IANA registries that are not for anybody on the Internet,
-// beside those that package netip knows: the last of them hide an IPv4 address.
+// beside those that package netip knows and those outside of internet6.
 var special = prefixes("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24",
-	"203.0.113.0/24", "240.0.0.0/4", "::/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "5f00::/16")
+	"203.0.113.0/24", "240.0.0.0/4", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
 
 func prefixes(texts ...string) []netip.Prefix {
 	all := make([]netip.Prefix, len(texts))
