@@ -33,6 +33,8 @@ func answerKey(k store.Key, now time.Time) keyAnswer {
 	switch {
 	case k.ActiveAt.After(now):
 		state = "next"
+	case !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(now):
+		state = "expired" // of an ID token of its time it can still be told that it is ours
 	case !k.RetiredAt.IsZero() && !k.RetiredAt.After(now):
 		state = "retired"
 	}

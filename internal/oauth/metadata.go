@@ -152,6 +152,7 @@ func (m *ClientMetadata) Normalize() {
 	if len(m.GrantTypes) == 0 {
 		m.GrantTypes = []string{GrantAuthorizationCode}
 	}
+	m.ResponseTypes = slices.Clone(m.ResponseTypes) // the caller's may be shared
 	for i, t := range m.ResponseTypes {
 		if usual := ParseResponseType(t); usual != "" {
 			m.ResponseTypes[i] = usual

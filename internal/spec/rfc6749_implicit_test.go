@@ -87,7 +87,7 @@ func TestRFC6749_4_2_2_TokenInTheFragment(t *testing.T) {
 				b := s.Browser(t)
 				b.Walk(t, authorizationURL(tt.app, at.Implicit, "response_type", "token", "scope", "read openid offline_access", "code_challenge", "", "code_challenge_method", ""), "alice")
 				answer, got := b.Page, responseOf(t, tt.app, b.Page)
-				want := map[string]string{"token_type": "Bearer", "expires_in": strconv.Itoa(tt.lifetime), "scope": "read openid offline_access", "state": "state-1", "iss": s.URL}
+				want := map[string]string{"token_type": "Bearer", "expires_in": strconv.Itoa(tt.lifetime), "scope": "read openid", "state": "state-1", "iss": s.URL}
 				for name, value := range want {
 					if got.Get(name) != value {
 						t.Errorf("%s = %q, want %q", name, got.Get(name), value)

@@ -180,7 +180,7 @@ func TestDeleteExpired(t *testing.T) {
 			must(t, err)
 		}
 		must(t, p.AddFirstKey(t.Context(), key("old", 0)))
-		must(t, p.SucceedKey(t.Context(), "old", key("new", 0), now.Add(-day), by))
+		must(t, p.SucceedKey(t.Context(), "old", key("new", 0), now.Add(-31*day), by)) // hints of it are known for as long
 		must(t, p.AddSecret(t.Context(), "app", store.ClientSecret{ID: "old", Hash: "h", CreatedAt: now.Add(-time.Hour), ExpiresAt: now}, by))
 
 		keep := p.createPending(t, "keep")

@@ -65,6 +65,9 @@ func newWriter(h *hand, over watch, committed func(units int)) *writer {
 // has been taken, its outcome is told however long that takes, because a commit
 // cannot be unsaid.
 func (w *writer) do(ctx context.Context, one bool, run func(tx *Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err // whoever was gone before has nothing written
+	}
 	u := &unit{run: run, one: one, done: make(chan struct{})}
 	impatience := time.NewTimer(time.Duration(w.patience.Load()))
 	defer impatience.Stop()
