@@ -26,8 +26,8 @@ setup: ## install what the tests need and this machine lacks (Debian packages)
 test: setup ## run every test, shuffled, under the race detector, on both databases
 	@GO='$(GO)' scripts/check-format
 	$(GO) vet ./...
-	$(GO) test -race -shuffle=on -timeout 15m ./...
-	OAUTHTEST_ENGINE=postgres $(GO) test -race -shuffle=on -timeout 15m ./internal/spec
+	$(GO) test -race -shuffle=on -timeout 30m ./...
+	OAUTHTEST_ENGINE=postgres $(GO) test -race -shuffle=on -timeout 30m ./internal/spec
 
 check: ## check format, vet, lint, the rules of the house and generated files
 	@GO='$(GO)' scripts/check-format
