@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -118,7 +117,7 @@ func FuzzParseKeys(f *testing.F) {
 	f.Add(string(set))
 	f.Add(`{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB","kid":"k"}]}`)
 	f.Add(`{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`)
-	own := fmt.Sprintf("%s", set)
+	own := string(set)
 	f.Fuzz(func(t *testing.T, text string) {
 		keys, err := jose.ParseKeys([]byte(text))
 		if err != nil {

@@ -251,7 +251,8 @@ func TestOpenIDCore_3_3_ResponseTypes(t *testing.T) {
 			words := strings.Fields(responseType)
 			for _, mode := range []string{"", "fragment", "form_post"} {
 				p.Browser = p.Server.Browser(t)
-				answer, place := url.Values{}, "form"
+				var answer url.Values
+				var place string
 				if mode == "form_post" {
 					p.Browser.Open(t, p.address("response_type", responseType, "nonce", "n-1", "response_mode", mode))
 					p.Browser.SignIn(t, "alice")
