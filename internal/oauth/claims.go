@@ -44,13 +44,7 @@ func ClaimScope(claim string) string {
 
 // StandardClaims are all claims about a user that OpenID Connect Core Section 5.1
 // knows, without sub.
-func StandardClaims() []string {
-	var names []string
-	for _, value := range ScopesWithClaims {
-		names = append(names, scopeClaims[value]...)
-	}
-	return names
-}
+func StandardClaims() []string { return Scope(ScopesWithClaims).Claims() }
 
 // A ClaimsRequest is the claims parameter of an authorization request, OpenID Connect
 // Core Section 5.5. Its members are named as there; what is not understood is ignored.

@@ -2,8 +2,9 @@
 // (UserInfo), and ends browser sessions.
 //
 // It serves /.well-known/openid-configuration, /.well-known/oauth-authorization-server,
-// /jwks, /userinfo, /end-session and /logout/done. Its one invariant: metadata is made from what the server accepts
-// and from the clients that exist, so nothing is listed that would be refused.
+// /jwks, /userinfo, /end-session and /logout/done. Its one invariant: metadata is made
+// from what the server accepts and from the clients that exist, so nothing is listed
+// that would be refused.
 package openid
 
 import (

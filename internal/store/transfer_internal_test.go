@@ -33,15 +33,6 @@ func ExportColumns() map[string]string {
 	return columns
 }
 
-// ExportTables are the names of the tables that exports hold.
-func ExportTables() []string {
-	var names []string
-	for _, m := range exportTables {
-		names = append(names, m.name)
-	}
-	return names
-}
-
 // Dump reads every row of a statement, each value as the driver gives it.
 func (q *queries) Dump(ctx context.Context, text string, args ...any) (all []string, err error) {
 	err = q.each(ctx, func(r fields) error {
