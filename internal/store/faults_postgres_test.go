@@ -356,7 +356,7 @@ func TestReadyToWrite(t *testing.T) {
 		execute(t, direct, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = `+mode+`', current_database()); END $$`)
 		r.proxy.Cut()
 		if mode == "off" {
-			must(t, r.Ready(t.Context()))
+			eventually(t, "ready again", func() bool { return r.Ready(t.Context()) == nil })
 			must(t, r.Record(t.Context(), store.Event{At: now, Kind: "kind"}))
 			continue
 		}

@@ -54,6 +54,8 @@ type Store struct {
 	cache    cache
 	changes  chan struct{}
 	failing  atomic.Bool // a write has failed for a reason that lies with the database
+	hurt     atomic.Bool // and that was less than recovery ago
+	healing  *time.Timer // sets hurt back
 	before   int64       // schema version when it was opened
 }
 
@@ -101,6 +103,7 @@ type Options struct {
 // 0700, and brings the schema up to this release.
 func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	s := &Store{changes: make(chan struct{}, 1)}
+	s.healing = time.AfterFunc(recovery, func() { s.hurt.Store(false) })
 	if err := s.open(ctx, dsn, o); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -129,6 +132,7 @@ func (s *Store) open(ctx context.Context, dsn string, o Options) (err error) {
 
 // Close waits for writes under way and closes the database.
 func (s *Store) Close() error {
+	s.healing.Stop()
 	if s.engine == nil {
 		return nil
 	}
@@ -144,7 +148,8 @@ var ErrLocked = errors.New("another server is running on this database")
 
 // Ready reports whether the database can be read and written. As long as no write has
 // failed it can be; once one has, only one that is tried here tells that it can again:
-// a write that found nothing to change proves nothing.
+// a write that found nothing to change proves nothing. Nor does a small one prove much
+// while others fail: on a full disk it may find room where a larger one does not.
 func (s *Store) Ready(ctx context.Context) error {
 	var one int
 	if err := s.row(ctx, `SELECT 1 FROM server`).Scan(&one); err != nil {
@@ -152,6 +157,9 @@ func (s *Store) Ready(ctx context.Context) error {
 	}
 	if !s.failing.Load() {
 		return nil
+	}
+	if s.hurt.Load() {
+		return fmt.Errorf("store: write: %w: one has failed a moment ago", ErrUnavailable)
 	}
 	err := s.writeOne(ctx, func(tx *Tx) error {
 		_, err := tx.exec(ctx, `UPDATE server SET revision = revision`)
@@ -162,6 +170,10 @@ func (s *Store) Ready(ctx context.Context) error {
 	}
 	return wrap("write", err)
 }
+
+// recovery is how long nothing may have failed before a write is tried to tell that the
+// database can be written again.
+const recovery = time.Second
 
 // patience is how long a call of a server waits for its turn or for an answer. A
 // request that needs the database is refused within three seconds; only what SQLite has
@@ -199,6 +211,8 @@ func (s *Store) writeOne(ctx context.Context, unit func(tx *Tx) error) error {
 func (s *Store) do(ctx context.Context, k kind, unit func(tx *Tx) error) error {
 	err := s.engine.write(ctx, k, unit)
 	if isFailure(err) {
+		s.healing.Reset(recovery)
+		s.hurt.Store(true)
 		s.failing.Store(true)
 	}
 	return err

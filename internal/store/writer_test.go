@@ -435,6 +435,21 @@ func TestReadyAfterNothing(t *testing.T) {
 	})
 }
 
+// As long as writes fail, a server is not ready, although the small one that is tried for
+// that would go through: on a full disk there is room for one page and not for ten
+// (DB-04).
+func TestNotReadyWhileWritesFail(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, func(t *testing.T, open opener) {
+		s := open(t)
+		large := errors.New("no room for this one")
+		want(t, "a write", s.Write(t.Context(), func(*store.Tx) error { return large }), large)
+		want(t, "ready at once", s.Ready(t.Context()), store.ErrUnavailable)
+		want(t, "ready still", s.Ready(t.Context()), store.ErrUnavailable)
+		eventually(t, "ready when none has failed for a while", func() bool { return s.Ready(t.Context()) == nil })
+	})
+}
+
 // When SQLite has ended the transaction under a group, as it does when the disk
 // is full, nobody of the group is acknowledged and nothing of it is kept: whoever
 // was told to come back finds nothing half done. Who had not joined it yet is in the
