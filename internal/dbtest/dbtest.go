@@ -35,6 +35,33 @@ func DSN(t testing.TB) string {
 	return s.Create(t)
 }
 
+// A Template is a database that others are copies of.
+type Template struct {
+	name string
+	once sync.Once
+	err  error
+}
+
+// Copy is DSN for a database that holds what fill has put into the template, which
+// is filled with the first copy. fill leaves no connection to it open.
+func (p *Template) Copy(t testing.TB, fill func(dsn string) error) string {
+	t.Helper()
+	s, err := sharedServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.once.Do(func() {
+		p.name = databaseName("template")
+		if p.err = s.exec("CREATE DATABASE " + p.name + " OWNER " + role); p.err == nil {
+			p.err = fill(s.DSN(p.name))
+		}
+	})
+	if p.err != nil {
+		t.Fatal(p.err)
+	}
+	return s.create(t, " TEMPLATE "+p.name)
+}
+
 // sharedServer begins the shared server once; a second try would fail as the first.
 func sharedServer() (*Server, error) {
 	shared.Lock()

@@ -471,7 +471,7 @@ func TestLogin_StuffingFromOneAddress(t *testing.T) {
 // of its own; one hashed at another cost is hashed again when it comes (PW-01).
 func TestLogin_PasswordHashing(t *testing.T) {
 	t.Parallel()
-	s := oauthtest.Start(t)
+	s := oauthtest.StartHashing(t)
 	first, err := s.Hasher.Hash(t.Context(), oauthtest.Password)
 	if err != nil {
 		t.Fatal(err)
