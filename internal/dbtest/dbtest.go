@@ -9,17 +9,22 @@
 package dbtest
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"sync"
 	"testing"
 )
 
-// shared is the server of this test process that DSN makes databases on.
+// shared is the server of this test process that DSN makes databases on, and the
+// pgbouncer before it.
 var shared struct {
 	sync.Mutex
-	server *Server
-	err    error
+	server     *Server
+	bouncer    *url.URL
+	endBouncer func() error
+	err        error
 }
 
 // DSN makes an empty database of the test's own and returns its address,
@@ -92,11 +97,16 @@ func Run(m *testing.M) int {
 func cleanUp() error {
 	shared.Lock()
 	defer shared.Unlock()
-	if shared.server != nil {
-		if err := shared.server.Close(); err != nil {
-			return err
-		}
-		shared.server, shared.err = nil, errClosed
+	var err error
+	if shared.bouncer != nil {
+		err = shared.endBouncer()
 	}
+	if shared.server != nil {
+		err = errors.Join(err, shared.server.Close())
+	}
+	if err != nil {
+		return err
+	}
+	shared.server, shared.bouncer, shared.err = nil, nil, errClosed
 	return leaveHome()
 }
