@@ -105,13 +105,19 @@ func fileDSN(t testing.TB) string {
 
 func openPostgres(t testing.TB) *store.Store {
 	t.Helper()
-	return openDSN(t, emptyCluster.Copy(t, makeTables))
+	return openDSN(t, clusterDSN(t))
+}
+
+// clusterDSN names a database of PostgreSQL with the tables and nothing in them.
+func clusterDSN(t testing.TB) string {
+	t.Helper()
+	return emptyCluster.Copy(t, makeTables)
 }
 
 // openPooled opens a database behind a pgbouncer.
 func openPooled(t testing.TB) *store.Store {
 	t.Helper()
-	return openDSN(t, dbtest.Pooled(t, emptyCluster.Copy(t, makeTables)))
+	return openDSN(t, dbtest.Pooled(t, clusterDSN(t)))
 }
 
 // now is the time at which everything happens in these tests.

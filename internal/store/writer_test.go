@@ -397,20 +397,21 @@ func TestFullLine(t *testing.T) {
 }
 
 // measureLateness begins to measure how much later than asked for this machine wakes
-// whoever sleeps, summed up, and returns how to read it: a busy machine keeps no promise
+// whoever sleeps, summed up, and returns how to end that and read it: a busy machine keeps no promise
 // about time.
-func measureLateness(t *testing.T) (read func() time.Duration) {
+func measureLateness(t testing.TB) (read func() time.Duration) {
 	t.Helper()
 	const nap = 10 * time.Millisecond
 	var late atomic.Int64
+	ctx, stop := context.WithCancel(t.Context())
 	go func() {
-		for t.Context().Err() == nil {
+		for ctx.Err() == nil {
 			asleep := time.Now()
 			time.Sleep(nap)
 			late.Add(int64(time.Since(asleep) - nap))
 		}
 	}()
-	return func() time.Duration { return time.Duration(late.Load()) }
+	return func() time.Duration { stop(); return time.Duration(late.Load()) }
 }
 
 // A refresh token whose row is gone is refused alone, whoever shares its commit.
