@@ -97,9 +97,9 @@ func Start(t testing.TB, edits ...func(*config.Config)) *Server {
 
 // StartHashing is Start for a test about the hashes of passwords, which take here what
 // they take in a server that people use.
-func StartHashing(t testing.TB) *Server {
+func StartHashing(t testing.TB, edits ...func(*config.Config)) *Server {
 	t.Helper()
-	return start(t, t.TempDir(), login.NewHasher(1, 1).Memory, nil)
+	return start(t, t.TempDir(), login.NewHasher(1, 1).Memory, edits)
 }
 
 // StartIn is Start on a data directory that may hold a database already.

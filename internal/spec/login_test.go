@@ -550,7 +550,7 @@ func TestLogin_LongPasswords(t *testing.T) {
 // the rest are told to come back; tokens and keys are served meanwhile (PW-03).
 func TestLogin_FloodOfSignIns(t *testing.T) {
 	t.Parallel()
-	s := oauthtest.Start(t, behindProxy, func(c *config.Config) { c.PasswordHashSlots, c.PasswordHashQueue = 1, 20 })
+	s := oauthtest.StartHashing(t, behindProxy, func(c *config.Config) { c.PasswordHashSlots, c.PasswordHashQueue = 1, 20 })
 	app := s.App(t)
 	token := app.SignInAndExchange(t)
 	b := stranger(t, s)
