@@ -110,7 +110,7 @@ func (e *Endpoint) grant(q *request, session *store.Session) (g *store.Grant, co
 		g.SessionID = session.SID
 	}
 	if q.scope.Contains(oauth.ScopeOpenID) {
-		g.Claims = q.claims.Text()
+		g.Claims, g.HearsOfLogout = q.claims.Text(), q.client.Metadata.HearsOfLogout()
 	}
 	if q.gives(oauth.ResponseTypeCode) {
 		code = issuer.NewCode()

@@ -43,6 +43,10 @@ type ClientMetadata struct {
 	// Members of OpenID Connect RP-Initiated Logout Section 3.1.
 	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
 
+	// Members of OpenID Connect Back-Channel Logout Section 2.2.
+	BackchannelLogoutURI             string `json:"backchannel_logout_uri,omitempty"`
+	BackchannelLogoutSessionRequired bool   `json:"backchannel_logout_session_required,omitempty"` // met always: every logout token has sid
+
 	// Members of this server.
 	DefaultScope         string   `json:"default_scope,omitempty"`                    // granted when a request names no scope
 	RequirePKCE          bool     `json:"require_pkce,omitempty"`                     // for a confidential client; a public one always needs it
@@ -171,7 +175,7 @@ func (m *ClientMetadata) Normalize() {
 // Validate checks a registration, RFC 7591 Section 2. It is the one check for
 // every way in which clients are made.
 func (m *ClientMetadata) Validate() error {
-	for _, check := range []func() error{m.checkGrants, m.checkRedirects, m.checkText, m.checkScopes, m.checkTokens, m.checkLifetimes, m.checkOpenID} {
+	for _, check := range []func() error{m.checkGrants, m.checkRedirects, m.checkText, m.checkScopes, m.checkTokens, m.checkLifetimes, m.checkOpenID, m.checkLogout} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -340,14 +344,6 @@ func (m *ClientMetadata) checkOpenID() error {
 	if m.SubjectType != "" && m.SubjectType != SubjectPublic {
 		return metadataError("subject_type must be public")
 	}
-	if len(m.PostLogoutRedirectURIs) > maxRedirectURIs {
-		return metadataError("at most %d post_logout_redirect_uris can be registered", maxRedirectURIs)
-	}
-	for _, uri := range m.PostLogoutRedirectURIs {
-		if err := CheckRedirectURI(uri); err != nil {
-			return Refuse(InvalidClientMetadata, "post_logout_redirect_uris must be addresses as redirect_uris are", err)
-		}
-	}
 	return nil
 }
 
@@ -394,7 +390,9 @@ type ServerMetadata struct {
 
 	// Members of OpenID Connect Discovery Section 3.
 	UserInfoEndpoint                  string   `json:"userinfo_endpoint"`
-	EndSessionEndpoint                string   `json:"end_session_endpoint"` // RP-Initiated Logout Section 2.1
+	EndSessionEndpoint                string   `json:"end_session_endpoint"`         // RP-Initiated Logout Section 2.1
+	BackchannelLogoutSupported        bool     `json:"backchannel_logout_supported"` // Back-Channel Logout Section 2.1
+	BackchannelLogoutSessionSupported bool     `json:"backchannel_logout_session_supported"`
 	SubjectTypesSupported             []string `json:"subject_types_supported"`
 	IDTokenSigningAlgValuesSupported  []string `json:"id_token_signing_alg_values_supported"`
 	UserInfoSigningAlgValuesSupported []string `json:"userinfo_signing_alg_values_supported"`

@@ -122,6 +122,8 @@ func (d *Discovery) fixed() oauth.ServerMetadata {
 
 		UserInfoEndpoint:                  d.Issuer.URL + UserInfoPath,
 		EndSessionEndpoint:                d.Issuer.URL + EndSessionPath,
+		BackchannelLogoutSupported:        true,
+		BackchannelLogoutSessionSupported: true,
 		SubjectTypesSupported:             []string{oauth.SubjectPublic},
 		IDTokenSigningAlgValuesSupported:  oauth.SigningAlgorithms,
 		UserInfoSigningAlgValuesSupported: oauth.SigningAlgorithms,

@@ -192,7 +192,7 @@ func (l *Logout) decide(w http.ResponseWriter, r *http.Request, form oauth.Form)
 }
 
 func (l *Logout) end(w http.ResponseWriter, r *http.Request, q *logoutRequest) error {
-	if err := l.Sessions.End(r.Context(), w, r); err != nil {
+	if _, err := l.Sessions.End(r.Context(), w, r); err != nil {
 		return err
 	}
 	return l.leave(w, q)

@@ -43,6 +43,9 @@ type serverMetadata struct {
 	UserInfoEndpoint      string   `json:"userinfo_endpoint"`
 	EndSessionEndpoint    string   `json:"end_session_endpoint"`
 	IDTokenAlgorithms     []string `json:"id_token_signing_alg_values_supported"`
+
+	BackchannelLogout        *bool `json:"backchannel_logout_supported"`
+	BackchannelLogoutSession *bool `json:"backchannel_logout_session_supported"`
 }
 
 // discover reads the metadata of an issuer where RFC 8414 Section 3.1 has it:
@@ -72,7 +75,7 @@ func discover(t *testing.T, s *oauthtest.Server) serverMetadata {
 func TestRFC8414_2_Metadata(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
-	off := false
+	on, off := true, false
 	want := serverMetadata{
 		Issuer: s.URL, AuthorizationEndpoint: s.URL + "/authorize", TokenEndpoint: s.URL + "/token", JWKSURI: s.URL + "/jwks",
 		RevocationEndpoint: s.URL + "/revoke", IntrospectionEndpoint: s.URL + "/introspect",
@@ -83,6 +86,7 @@ func TestRFC8414_2_Metadata(t *testing.T) {
 		RevocationMethods: []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"}, IntrospectionMethods: []string{"client_secret_basic", "client_secret_post", "private_key_jwt"},
 		ChallengeMethods: []string{"S256"}, Locales: []string{"en", "zh-Hans"}, Prompts: []string{"none", "login", "consent", "select_account"},
 		Request: &off, RequestURI: &off, UserInfoEndpoint: s.URL + "/userinfo", EndSessionEndpoint: s.URL + "/end-session", IDTokenAlgorithms: []string{"RS256", "ES256"},
+		BackchannelLogout: &on, BackchannelLogoutSession: &on,
 	}
 	if diff := cmp.Diff(want, discover(t, s)); diff != "" {
 		t.Errorf("a fresh server (-want +got):\n%s", diff)
