@@ -47,6 +47,10 @@ type ClientMetadata struct {
 	BackchannelLogoutURI             string `json:"backchannel_logout_uri,omitempty"`
 	BackchannelLogoutSessionRequired bool   `json:"backchannel_logout_session_required,omitempty"` // met always: every logout token has sid
 
+	// Members of OpenID Connect Front-Channel Logout Section 2.
+	FrontchannelLogoutURI             string `json:"frontchannel_logout_uri,omitempty"`
+	FrontchannelLogoutSessionRequired bool   `json:"frontchannel_logout_session_required,omitempty"` // met always: iss and sid are in the query
+
 	// Members of this server.
 	DefaultScope         string   `json:"default_scope,omitempty"`                    // granted when a request names no scope
 	RequirePKCE          bool     `json:"require_pkce,omitempty"`                     // for a confidential client; a public one always needs it
@@ -389,16 +393,18 @@ type ServerMetadata struct {
 	PromptValuesSupported                      []string `json:"prompt_values_supported"`
 
 	// Members of OpenID Connect Discovery Section 3.
-	UserInfoEndpoint                  string   `json:"userinfo_endpoint"`
-	EndSessionEndpoint                string   `json:"end_session_endpoint"`         // RP-Initiated Logout Section 2.1
-	BackchannelLogoutSupported        bool     `json:"backchannel_logout_supported"` // Back-Channel Logout Section 2.1
-	BackchannelLogoutSessionSupported bool     `json:"backchannel_logout_session_supported"`
-	SubjectTypesSupported             []string `json:"subject_types_supported"`
-	IDTokenSigningAlgValuesSupported  []string `json:"id_token_signing_alg_values_supported"`
-	UserInfoSigningAlgValuesSupported []string `json:"userinfo_signing_alg_values_supported"`
-	ACRValuesSupported                []string `json:"acr_values_supported"`
-	DisplayValuesSupported            []string `json:"display_values_supported"`
-	ClaimTypesSupported               []string `json:"claim_types_supported"`
-	ClaimsSupported                   []string `json:"claims_supported"`
-	ClaimsParameterSupported          bool     `json:"claims_parameter_supported"`
+	UserInfoEndpoint                   string   `json:"userinfo_endpoint"`
+	EndSessionEndpoint                 string   `json:"end_session_endpoint"`         // RP-Initiated Logout Section 2.1
+	BackchannelLogoutSupported         bool     `json:"backchannel_logout_supported"` // Back-Channel Logout Section 2.1
+	BackchannelLogoutSessionSupported  bool     `json:"backchannel_logout_session_supported"`
+	FrontchannelLogoutSupported        bool     `json:"frontchannel_logout_supported"` // Front-Channel Logout Section 3
+	FrontchannelLogoutSessionSupported bool     `json:"frontchannel_logout_session_supported"`
+	SubjectTypesSupported              []string `json:"subject_types_supported"`
+	IDTokenSigningAlgValuesSupported   []string `json:"id_token_signing_alg_values_supported"`
+	UserInfoSigningAlgValuesSupported  []string `json:"userinfo_signing_alg_values_supported"`
+	ACRValuesSupported                 []string `json:"acr_values_supported"`
+	DisplayValuesSupported             []string `json:"display_values_supported"`
+	ClaimTypesSupported                []string `json:"claim_types_supported"`
+	ClaimsSupported                    []string `json:"claims_supported"`
+	ClaimsParameterSupported           bool     `json:"claims_parameter_supported"`
 }
