@@ -94,6 +94,7 @@ func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, user *store.Use
 	}
 	event.UserID = user.ID
 	s.Cookies.Set(w, sessionCookie, id, s.Lifetime)
+	s.Cookies.SetShared(w, stateCookie, stateOf(id), s.Lifetime)
 	return s.remember(w, r, user)
 }
 
@@ -114,6 +115,7 @@ func (s *Sessions) End(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		}
 	}
 	s.Cookies.Clear(w, sessionCookie)
+	s.Cookies.SetShared(w, stateCookie, "", 0)
 	return ended, nil
 }
 

@@ -397,6 +397,7 @@ type ServerMetadata struct {
 	EndSessionEndpoint                 string   `json:"end_session_endpoint"`         // RP-Initiated Logout Section 2.1
 	BackchannelLogoutSupported         bool     `json:"backchannel_logout_supported"` // Back-Channel Logout Section 2.1
 	BackchannelLogoutSessionSupported  bool     `json:"backchannel_logout_session_supported"`
+	CheckSessionIframe                 string   `json:"check_session_iframe"`          // Session Management Section 3.3
 	FrontchannelLogoutSupported        bool     `json:"frontchannel_logout_supported"` // Front-Channel Logout Section 3
 	FrontchannelLogoutSessionSupported bool     `json:"frontchannel_logout_session_supported"`
 	SubjectTypesSupported              []string `json:"subject_types_supported"`

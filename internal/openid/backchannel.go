@@ -76,9 +76,10 @@ func (b *Backchannel) Wait() { b.running.Wait() }
 func (b *Backchannel) tell(ctx context.Context, n store.LogoutNotice) {
 	log := b.Log.With("client", n.ClientID, "user", n.UserID, "attempt", n.Attempts)
 	outcome, cause := b.send(ctx, n)
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && outcome == toldLater {
 		return // this server stops; another one, or the next, tells the client
 	}
+	ctx = context.WithoutCancel(ctx)
 	var err error
 	switch {
 	case outcome == toldLater && int(n.Attempts) <= len(waits):

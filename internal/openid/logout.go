@@ -33,6 +33,8 @@ type Logout struct {
 const (
 	EndSessionPath = "/end-session"
 	LoggedOutPath  = "/logout/done"
+	// CheckSessionPath is the page of package web that clients have in a frame.
+	CheckSessionPath = "/check-session"
 )
 
 // A logoutRequest is a request of RP-Initiated Logout Section 2, as far as it was
@@ -71,6 +73,7 @@ func (l *Logout) EndSession(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	case session == nil:
+		l.Sessions.ShowState(w, r, nil)
 		return l.leave(w, q)
 	case r.Method == http.MethodGet && q.hint != nil && q.hint.SessionID == session.SID && q.hint.Subject == session.UserID:
 		return l.end(w, r, q)

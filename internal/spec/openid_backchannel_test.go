@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -435,6 +436,103 @@ func TestOpenIDBackchannel_TwoServers(t *testing.T) {
 	}
 	if len(sids) != people || len(r.at("/told")) != people {
 		t.Errorf("%d sessions were told of in %d notices, want %d", len(sids), len(r.at("/told")), people)
+	}
+}
+
+// A notice outlives the server that was about to send it (LO-02).
+func TestOpenIDBackchannel_AfterRestart(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	data := oauthtest.DataDir(t)
+	hang := make(chan struct{})
+	t.Cleanup(func() { close(hang) })
+	r.do["/told"] = func(_ http.ResponseWriter, q *http.Request) {
+		select {
+		case <-hang:
+		case <-q.Context().Done():
+		}
+	}
+	var sid any
+	t.Run("before", func(t *testing.T) {
+		s := oauthtest.StartIn(t, data, r.reaches)
+		p := newRelyingParty(t, s, backchannel(r.URL+"/told"))
+		_, claims := p.verify(t, p.signedIn(t))
+		sid = claims["sid"]
+		p.Browser.Open(t, "/end-session")
+		p.Browser.Submit(t, "logout-form", url.Values{"decision": {"yes"}})
+		r.wait(t, "/told", 1)
+	})
+	r.answers("/told", http.StatusOK)
+	s := oauthtest.StartIn(t, data, r.reaches)
+	s.Clock.Advance(time.Minute)
+	again := r.wait(t, "/told", 2)[1]
+	text, err := base64.RawURLEncoding.DecodeString(strings.Split(again.form.Get("logout_token"), ".")[1])
+	ok(t, err)
+	var claims map[string]any
+	ok(t, json.Unmarshal(text, &claims))
+	if claims["sid"] != sid {
+		t.Errorf("told of %v, want %v", claims["sid"], sid)
+	}
+	eventually(t, "nothing is left to tell", func() bool { return pending(t, s) == 0 })
+}
+
+// So many clients at once are all told, by a bounded number of requests at a time (LO-02).
+func TestOpenIDBackchannel_Many(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	s := oauthtest.Start(t, r.reaches)
+	var now, most atomic.Int64
+	r.do["/told"] = func(http.ResponseWriter, *http.Request) {
+		if n := now.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		time.Sleep(100 * time.Millisecond)
+		now.Add(-1)
+	}
+	trusted := func(m *oauth.ClientMetadata) { m.Trusted = true }
+	p := newRelyingParty(t, s, trusted)
+	const clients = 70
+	for range clients {
+		m := oauthtest.EveryGrant()
+		m.Trusted, m.BackchannelLogoutURI = true, r.URL+"/told"
+		q := *p
+		q.App = &oauthtest.App{Config: p.Config, Server: s, Browser: p.Browser}
+		q.ClientID, _ = s.Register(t, "", m)
+		q.Browser.Walk(t, q.address("scope", "openid"), "alice")
+	}
+	p.Browser.Open(t, "/end-session")
+	p.Browser.Submit(t, "logout-form", url.Values{"decision": {"yes"}})
+	audiences := map[string]bool{}
+	for _, n := range r.wait(t, "/told", clients) {
+		text, err := base64.RawURLEncoding.DecodeString(strings.Split(n.form.Get("logout_token"), ".")[1])
+		ok(t, err)
+		var claims struct {
+			Audience string `json:"aud"`
+		}
+		ok(t, json.Unmarshal(text, &claims))
+		audiences[claims.Audience] = true
+	}
+	if len(audiences) != clients || most.Load() > 32 || most.Load() < 2 {
+		t.Errorf("%d clients were told, %d at once at most", len(audiences), most.Load())
+	}
+}
+
+// A client that does not want to be told costs no statement more, and one that does, one
+// for each grant (design.md Section 10).
+func TestOpenIDBackchannel_Statements(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t, withMetrics)
+	trusted := func(m *oauth.ClientMetadata) { m.Trusted = true }
+	for p, want := range map[*relyingParty]int{newRelyingParty(t, s, trusted): 0, newRelyingParty(t, s, trusted, backchannel("https://127.0.0.1:1/")): 1} {
+		p.signedIn(t)
+		got := statements(t, s, 20, func(int) {
+			if answer := s.Do(t, p.Browser.Request(t, p.address("scope", "openid"))); answer.StatusCode != http.StatusSeeOther {
+				t.Fatalf("%d %s", answer.StatusCode, answer.Body)
+			}
+		})
+		if got["insert oauth_grant"] != 1 || got["insert session_client"] != want || got["select session_client"] != 0 {
+			t.Errorf("statements %v, want %d of session_client", got, want)
+		}
 	}
 }
 

@@ -93,7 +93,7 @@ func TestOpenIDFrontchannel_2_Frames(t *testing.T) {
 		t.Errorf("policy %v", csp)
 	}
 	const landed = bye + "?state=a%20b%26%E8%99%8E"
-	if got := page.Header.Get("Refresh"); got != "3; url="+landed {
+	if got := page.Header.Get("Refresh"); got != "2; url="+landed {
 		t.Errorf("Refresh: %q", got)
 	}
 	if got := leadsTo(t, page); got != landed {
@@ -146,7 +146,7 @@ func TestOpenIDFrontchannel_2_WhereTo(t *testing.T) {
 		}
 		refresh := ""
 		if tt.next != "/" {
-			refresh = "3; url=" + tt.next
+			refresh = "2; url=" + tt.next
 		}
 		if len(frames(page)) != 1 || leadsTo(t, page) != tt.next || page.Header.Get("Refresh") != refresh {
 			t.Errorf("%s: %v\n%s", name, page.Header, page.Body)

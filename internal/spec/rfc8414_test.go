@@ -44,10 +44,11 @@ type serverMetadata struct {
 	EndSessionEndpoint    string   `json:"end_session_endpoint"`
 	IDTokenAlgorithms     []string `json:"id_token_signing_alg_values_supported"`
 
-	BackchannelLogout         *bool `json:"backchannel_logout_supported"`
-	BackchannelLogoutSession  *bool `json:"backchannel_logout_session_supported"`
-	FrontchannelLogout        *bool `json:"frontchannel_logout_supported"`
-	FrontchannelLogoutSession *bool `json:"frontchannel_logout_session_supported"`
+	BackchannelLogout         *bool  `json:"backchannel_logout_supported"`
+	BackchannelLogoutSession  *bool  `json:"backchannel_logout_session_supported"`
+	FrontchannelLogout        *bool  `json:"frontchannel_logout_supported"`
+	FrontchannelLogoutSession *bool  `json:"frontchannel_logout_session_supported"`
+	CheckSessionIframe        string `json:"check_session_iframe"`
 }
 
 // discover reads the metadata of an issuer where RFC 8414 Section 3.1 has it:
@@ -88,7 +89,7 @@ func TestRFC8414_2_Metadata(t *testing.T) {
 		RevocationMethods: []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"}, IntrospectionMethods: []string{"client_secret_basic", "client_secret_post", "private_key_jwt"},
 		ChallengeMethods: []string{"S256"}, Locales: []string{"en", "zh-Hans"}, Prompts: []string{"none", "login", "consent", "select_account"},
 		Request: &off, RequestURI: &off, UserInfoEndpoint: s.URL + "/userinfo", EndSessionEndpoint: s.URL + "/end-session", IDTokenAlgorithms: []string{"RS256", "ES256"},
-		BackchannelLogout: &on, BackchannelLogoutSession: &on, FrontchannelLogout: &on, FrontchannelLogoutSession: &on,
+		BackchannelLogout: &on, BackchannelLogoutSession: &on, FrontchannelLogout: &on, FrontchannelLogoutSession: &on, CheckSessionIframe: s.URL + "/check-session",
 	}
 	if diff := cmp.Diff(want, discover(t, s)); diff != "" {
 		t.Errorf("a fresh server (-want +got):\n%s", diff)
