@@ -45,6 +45,7 @@ func (e *Endpoint) openSignedIn(r *http.Request, sealed string) (*request, *stor
 	if err != nil {
 		return nil, nil, err
 	}
+	q.session, q.looked = session, true
 	if q.err != nil || !q.resumed || session == nil || q.isForeign(session) || e.needsSignIn(r, q, session) {
 		return nil, nil, &web.SeeOther{URL: e.ResumeURL(sealed)}
 	}

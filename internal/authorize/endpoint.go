@@ -128,6 +128,8 @@ func (e *Endpoint) dispatch(w http.ResponseWriter, r *http.Request, q *request) 
 	if err != nil {
 		return e.refuse(w, r, q, err)
 	}
+	q.session, q.looked = session, true
+	e.Sessions.ShowState(w, r, session)
 	silent := q.prompts["none"]
 	foreign := session != nil && q.isForeign(session)
 	switch {

@@ -48,7 +48,9 @@ type request struct {
 	id          string // names the request for its life; "" until it begins
 	created     time.Time
 	sessionMark string // of the session that the request found
-	resumed     bool   // it has been sealed, so pages may have been shown
+	session     *store.Session
+	looked      bool // whether there is a session, which is in session then
+	resumed     bool // it has been sealed, so pages may have been shown
 }
 
 // begin gives a request a name of its own.
@@ -337,6 +339,11 @@ func (q *request) asks() oauth.Scope {
 		}
 	}
 	return asks
+}
+
+// isOpenID reports whether a request is one by its scope, as far as that is known.
+func (q *request) isOpenID() bool {
+	return q.scope.Contains(oauth.ScopeOpenID) || slices.Contains(strings.Fields(q.form.Get("scope")), oauth.ScopeOpenID)
 }
 
 // gives reports whether the answer to the request holds what a word of its response

@@ -110,7 +110,7 @@ func (e *Endpoint) grant(q *request, session *store.Session) (g *store.Grant, co
 		g.SessionID = session.SID
 	}
 	if q.scope.Contains(oauth.ScopeOpenID) {
-		g.Claims = q.claims.Text()
+		g.Claims, g.HearsOfLogout = q.claims.Text(), q.client.Metadata.HearsOfLogout()
 	}
 	if q.gives(oauth.ResponseTypeCode) {
 		code = issuer.NewCode()
@@ -183,11 +183,14 @@ func (e *Endpoint) refuse(w http.ResponseWriter, r *http.Request, q *request, er
 	})
 }
 
-// respond sends the parameters to the client, with state and issuer behind them
-// (RFC 9207 Section 2), in the place the request asked for.
+// respond sends the parameters to the client, with state, session state and issuer
+// (RFC 9207 Section 2) behind them, in the place the request asked for.
 func (e *Endpoint) respond(w http.ResponseWriter, r *http.Request, q *request, params []oauth.Param) error {
 	if q.state != "" {
 		params = append(params, oauth.Param{Name: "state", Value: q.state})
+	}
+	if state := e.sessionState(r, q); state != "" {
+		params = append(params, oauth.Param{Name: "session_state", Value: state})
 	}
 	params = append(params, oauth.Param{Name: "iss", Value: e.Issuer.URL})
 	switch q.mode {
@@ -201,4 +204,24 @@ func (e *Endpoint) respond(w http.ResponseWriter, r *http.Request, q *request, p
 		return web.Redirect(w, q.redirect.WithFragment(params))
 	}
 	return web.Redirect(w, q.redirect.WithQuery(params))
+}
+
+// sessionState tells a client of an OpenID request how things stand in the browser, in
+// refusals as well, OpenID Connect Session Management 1.0 Section 2; "" where nobody is
+// signed in, or no page of the client could ask later.
+func (e *Endpoint) sessionState(r *http.Request, q *request) string {
+	origin := oauth.Origin(q.redirect.String())
+	if origin == "" || !q.isOpenID() {
+		return ""
+	}
+	if !q.looked {
+		var err error
+		if q.session, err = e.Sessions.Current(r); err != nil {
+			return "" // the answer is a refusal, which matters more
+		}
+	}
+	if q.session == nil {
+		return ""
+	}
+	return e.Sessions.State(r, q.client.ID, origin)
 }

@@ -61,6 +61,7 @@ func TestClientFlags(t *testing.T) {
 		"times defaulted":  {`{"refresh_token_grace":5,"code_lifetime":10,"default_max_age":3}`, `--refresh-token-grace= --code-lifetime= --default-max-age=`, `{}`},
 		"types follow":     {`{"grant_types":["implicit"],"response_types":["token"]}`, `--grant authorization_code`, `{"grant_types":["authorization_code"]}`},
 		"types given":      {`{"grant_types":["implicit"],"response_types":["token"]}`, `--response-type code --grant authorization_code`, `{"grant_types":["authorization_code"],"response_types":["code"]}`},
+		"logout":           {`{}`, `--post-logout-redirect-uri a --backchannel-logout-uri b --backchannel-logout-session-required --frontchannel-logout-uri c --frontchannel-logout-session-required`, `{"post_logout_redirect_uris":["a"],"backchannel_logout_uri":"b","backchannel_logout_session_required":true,"frontchannel_logout_uri":"c","frontchannel_logout_session_required":true}`},
 		"the rest":         {`{}`, `--client-uri a --logo-uri b --policy-uri c --tos-uri d --software-id e --software-version f --default-scope g --token-format h --resource i --default-audience j --introspect any`, `{"client_uri":"a","logo_uri":"b","policy_uri":"c","tos_uri":"d","software_id":"e","software_version":"f","default_scope":"g","token_format":"h","resources":["i"],"default_audience":"j","introspect":"any"}`},
 	} {
 		t.Run(name, func(t *testing.T) {

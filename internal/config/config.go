@@ -79,13 +79,13 @@ type Config struct {
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
 
 	// A file with certificates, in PEM, of authorities that vouch for servers which this
-	// one fetches from (the keys of clients at their `jwks_uri`), beside those that the
-	// system trusts.
+	// one goes to (for the keys of clients at their `jwks_uri`, and to tell them of a
+	// sign-out at their `backchannel_logout_uri`), beside those that the system trusts.
 	OutboundCAFile string `yaml:"outbound_ca_file"`
 
-	// Networks (CIDR) that are fetched from although they are not public: that of the
-	// applications of your own, for example. Otherwise an address that a client names
-	// is fetched from the Internet only, so that nobody looks around in your network.
+	// Networks (CIDR) that this server goes to although they are not public: that of the
+	// applications of your own, for example. Otherwise it follows an address that a client
+	// names to the Internet only, so that nobody looks around in your network.
 	OutboundNetworks []netip.Prefix `yaml:"outbound_networks"`
 
 	// The language of pages for a browser that asks for none we have: `en` or `zh`.

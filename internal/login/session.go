@@ -94,6 +94,7 @@ func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, user *store.Use
 	}
 	event.UserID = user.ID
 	s.Cookies.Set(w, sessionCookie, id, s.Lifetime)
+	s.Cookies.SetShared(w, stateCookie, stateOf(id), s.Lifetime)
 	return s.remember(w, r, user)
 }
 
@@ -106,15 +107,16 @@ func bounded(s string) string {
 }
 
 // End signs the browser out.
-func (s *Sessions) End(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
+func (s *Sessions) End(ctx context.Context, w http.ResponseWriter, r *http.Request) (ended store.EndedSession, err error) {
 	if id := s.Cookies.Get(r, sessionCookie); id != "" {
 		event := web.EventOf(ctx)
-		if err := s.Store.EndSession(ctx, hash(id), s.Now(), store.By{Actor: event.UserID, Address: event.Address, RequestID: event.RequestID}); err != nil {
-			return err
+		if ended, err = s.Store.EndSession(ctx, hash(id), s.Now(), store.By{Actor: event.UserID, Address: event.Address, RequestID: event.RequestID}); err != nil {
+			return ended, err
 		}
 	}
 	s.Cookies.Clear(w, sessionCookie)
-	return nil
+	s.Cookies.SetShared(w, stateCookie, "", 0)
+	return ended, nil
 }
 
 // A device is what the device cookie says: users who have signed in with this

@@ -47,6 +47,14 @@ type ClientMetadata struct {
 	// Members of OpenID Connect RP-Initiated Logout Section 3.1.
 	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
 
+	// Members of OpenID Connect Back-Channel Logout Section 2.2.
+	BackchannelLogoutURI             string `json:"backchannel_logout_uri,omitempty"`
+	BackchannelLogoutSessionRequired bool   `json:"backchannel_logout_session_required,omitempty"` // met always: every logout token has sid
+
+	// Members of OpenID Connect Front-Channel Logout Section 2.
+	FrontchannelLogoutURI             string `json:"frontchannel_logout_uri,omitempty"`
+	FrontchannelLogoutSessionRequired bool   `json:"frontchannel_logout_session_required,omitempty"` // met always: iss and sid are in the query
+
 	// Members of this server.
 	DefaultScope         string   `json:"default_scope,omitempty"`                    // granted when a request names no scope
 	RequirePKCE          bool     `json:"require_pkce,omitempty"`                     // for a confidential client; a public one always needs it
@@ -175,7 +183,7 @@ func (m *ClientMetadata) Normalize() {
 // Validate checks a registration, RFC 7591 Section 2. It is the one check for
 // every way in which clients are made.
 func (m *ClientMetadata) Validate() error {
-	for _, check := range []func() error{m.checkGrants, m.checkRedirects, m.checkText, m.checkScopes, m.checkTokens, m.checkLifetimes, m.checkOpenID} {
+	for _, check := range []func() error{m.checkGrants, m.checkRedirects, m.checkText, m.checkScopes, m.checkTokens, m.checkLifetimes, m.checkOpenID, m.checkLogout} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -347,14 +355,6 @@ func (m *ClientMetadata) checkOpenID() error {
 	if err := m.checkRequestObjects(); err != nil {
 		return err
 	}
-	if len(m.PostLogoutRedirectURIs) > maxRedirectURIs {
-		return metadataError("at most %d post_logout_redirect_uris can be registered", maxRedirectURIs)
-	}
-	for _, uri := range m.PostLogoutRedirectURIs {
-		if err := CheckRedirectURI(uri); err != nil {
-			return Refuse(InvalidClientMetadata, "post_logout_redirect_uris must be addresses as redirect_uris are", err)
-		}
-	}
 	return nil
 }
 
@@ -419,14 +419,19 @@ type ServerMetadata struct {
 	PromptValuesSupported                      []string `json:"prompt_values_supported"`
 
 	// Members of OpenID Connect Discovery Section 3.
-	UserInfoEndpoint                  string   `json:"userinfo_endpoint"`
-	EndSessionEndpoint                string   `json:"end_session_endpoint"` // RP-Initiated Logout Section 2.1
-	SubjectTypesSupported             []string `json:"subject_types_supported"`
-	IDTokenSigningAlgValuesSupported  []string `json:"id_token_signing_alg_values_supported"`
-	UserInfoSigningAlgValuesSupported []string `json:"userinfo_signing_alg_values_supported"`
-	ACRValuesSupported                []string `json:"acr_values_supported"`
-	DisplayValuesSupported            []string `json:"display_values_supported"`
-	ClaimTypesSupported               []string `json:"claim_types_supported"`
-	ClaimsSupported                   []string `json:"claims_supported"`
-	ClaimsParameterSupported          bool     `json:"claims_parameter_supported"`
+	UserInfoEndpoint                   string   `json:"userinfo_endpoint"`
+	EndSessionEndpoint                 string   `json:"end_session_endpoint"`         // RP-Initiated Logout Section 2.1
+	BackchannelLogoutSupported         bool     `json:"backchannel_logout_supported"` // Back-Channel Logout Section 2.1
+	BackchannelLogoutSessionSupported  bool     `json:"backchannel_logout_session_supported"`
+	CheckSessionIframe                 string   `json:"check_session_iframe"`          // Session Management Section 3.3
+	FrontchannelLogoutSupported        bool     `json:"frontchannel_logout_supported"` // Front-Channel Logout Section 3
+	FrontchannelLogoutSessionSupported bool     `json:"frontchannel_logout_session_supported"`
+	SubjectTypesSupported              []string `json:"subject_types_supported"`
+	IDTokenSigningAlgValuesSupported   []string `json:"id_token_signing_alg_values_supported"`
+	UserInfoSigningAlgValuesSupported  []string `json:"userinfo_signing_alg_values_supported"`
+	ACRValuesSupported                 []string `json:"acr_values_supported"`
+	DisplayValuesSupported             []string `json:"display_values_supported"`
+	ClaimTypesSupported                []string `json:"claim_types_supported"`
+	ClaimsSupported                    []string `json:"claims_supported"`
+	ClaimsParameterSupported           bool     `json:"claims_parameter_supported"`
 }

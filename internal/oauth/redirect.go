@@ -162,6 +162,25 @@ func (r Redirect) IsWeb() bool {
 	return strings.HasPrefix(r.uri, "https://") || strings.HasPrefix(r.uri, "http://")
 }
 
+// Origin is the origin of an http or https address as browsers write it, RFC 6454 Section
+// 6.1. It is "" for any other, and for a host that holds what no host name does: an origin
+// stands in headers and pages.
+func Origin(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	standard := map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	plain := func(c rune) bool {
+		return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || strings.ContainsRune("-._:[]", c)
+	}
+	host := strings.TrimSuffix(strings.ToLower(u.Host), ":"+standard)
+	if standard == "" || u.Opaque != "" || u.Hostname() == "" || strings.ContainsFunc(host, func(c rune) bool { return !plain(c) }) {
+		return ""
+	}
+	return u.Scheme + "://" + host
+}
+
 // Host names the place a redirect leads to, for people: the host, or the
 // scheme of a private-use one.
 func (r Redirect) Host() string {

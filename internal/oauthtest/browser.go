@@ -47,6 +47,17 @@ func (b *Browser) Open(t testing.TB, address string) *Answer {
 	return b.follow(t, b.server.Request(t, http.MethodGet, address, ""))
 }
 
+// Request is one by GET with the cookies of the browser, for an answer that is not to be
+// followed.
+func (b *Browser) Request(t testing.TB, address string) *http.Request {
+	t.Helper()
+	r := b.server.Request(t, http.MethodGet, address, "")
+	for _, c := range b.client.Jar.Cookies(r.URL) {
+		r.AddCookie(c)
+	}
+	return r
+}
+
 // follow sends a request and every redirect that stays on the server.
 func (b *Browser) follow(t testing.TB, r *http.Request) *Answer {
 	t.Helper()

@@ -1,8 +1,8 @@
 // Package openid tells clients about the server (metadata, keys) and about users
-// (UserInfo), and ends browser sessions.
+// (UserInfo), ends browser sessions, and tells clients of that.
 //
 // It serves /.well-known/openid-configuration, /.well-known/oauth-authorization-server,
-// /jwks, /userinfo, /end-session and /logout/done. Its one invariant: metadata is made
+// /jwks, /userinfo, /end-session and /logout/done, and names /check-session. Its one invariant: metadata is made
 // from what the server accepts and from the clients that exist, so nothing is listed
 // that would be refused.
 package openid
@@ -124,14 +124,19 @@ func (d *Discovery) fixed() oauth.ServerMetadata {
 		RequireRequestURIRegistration:              true,
 		RequestObjectAlgsSupported:                 jose.ForeignAlgorithms,
 
-		UserInfoEndpoint:                  d.Issuer.URL + UserInfoPath,
-		EndSessionEndpoint:                d.Issuer.URL + EndSessionPath,
-		SubjectTypesSupported:             []string{oauth.SubjectPublic},
-		IDTokenSigningAlgValuesSupported:  oauth.SigningAlgorithms,
-		UserInfoSigningAlgValuesSupported: oauth.SigningAlgorithms,
-		ACRValuesSupported:                []string{login.ACRPassword},
-		DisplayValuesSupported:            []string{"page", "popup", "touch", "wap"},
-		ClaimTypesSupported:               []string{"normal"},
+		UserInfoEndpoint:                   d.Issuer.URL + UserInfoPath,
+		EndSessionEndpoint:                 d.Issuer.URL + EndSessionPath,
+		BackchannelLogoutSupported:         true,
+		BackchannelLogoutSessionSupported:  true,
+		CheckSessionIframe:                 d.Issuer.URL + CheckSessionPath,
+		FrontchannelLogoutSupported:        true,
+		FrontchannelLogoutSessionSupported: true,
+		SubjectTypesSupported:              []string{oauth.SubjectPublic},
+		IDTokenSigningAlgValuesSupported:   oauth.SigningAlgorithms,
+		UserInfoSigningAlgValuesSupported:  oauth.SigningAlgorithms,
+		ACRValuesSupported:                 []string{login.ACRPassword},
+		DisplayValuesSupported:             []string{"page", "popup", "touch", "wap"},
+		ClaimTypesSupported:                []string{"normal"},
 		ClaimsSupported: append([]string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "c_hash", "sid"},
 			oauth.StandardClaims()...),
 		ClaimsParameterSupported: true,

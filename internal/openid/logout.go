@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -32,6 +33,8 @@ type Logout struct {
 const (
 	EndSessionPath = "/end-session"
 	LoggedOutPath  = "/logout/done"
+	// CheckSessionPath is the page of package web that clients have in a frame.
+	CheckSessionPath = "/check-session"
 )
 
 // A logoutRequest is a request of RP-Initiated Logout Section 2, as far as it was
@@ -70,6 +73,7 @@ func (l *Logout) EndSession(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	case session == nil:
+		l.Sessions.ShowState(w, r, nil)
 		return l.leave(w, q)
 	case r.Method == http.MethodGet && q.hint != nil && q.hint.SessionID == session.SID && q.hint.Subject == session.UserID:
 		return l.end(w, r, q)
@@ -98,7 +102,15 @@ func (l *Logout) unseal(sealed string) (oauth.Form, error) {
 		return oauth.Form{}, oauth.Refuse(oauth.InvalidRequest, "the request in the address is not ours", err)
 	}
 	values, err := url.ParseQuery(string(plain))
-	return oauth.NewForm(values), err
+	for name := range values {
+		if !slices.Contains(carriedByLogout, name) {
+			err = errors.New("sealed for another page")
+		}
+	}
+	if err != nil {
+		return oauth.Form{}, oauth.Refuse(oauth.InvalidRequest, "the request in the address is none to sign out", err)
+	}
+	return oauth.NewForm(values), nil
 }
 
 // maxLogout bounds a request that travels in an address, in bytes.
@@ -192,25 +204,33 @@ func (l *Logout) decide(w http.ResponseWriter, r *http.Request, form oauth.Form)
 }
 
 func (l *Logout) end(w http.ResponseWriter, r *http.Request, q *logoutRequest) error {
-	if err := l.Sessions.End(r.Context(), w, r); err != nil {
+	ended, err := l.Sessions.End(r.Context(), w, r)
+	if err != nil {
 		return err
+	}
+	told, err := l.farewell(r.Context(), ended, q)
+	if err != nil {
+		return err
+	}
+	if told != "" {
+		return web.Redirect(w, l.Base+LoggedOutPath+"?request="+told)
 	}
 	return l.leave(w, q)
 }
 
-// leave sends a user who is signed out to where the client wants them, with its state
-// and nothing else (RP-Initiated Logout Section 3).
+// leave sends a user who is signed out to where the client wants them.
 func (l *Logout) leave(w http.ResponseWriter, q *logoutRequest) error {
-	switch {
-	case q.redirect.String() == "":
-		return web.Redirect(w, l.Base+LoggedOutPath)
-	case q.state == "":
-		return web.Redirect(w, q.redirect.String())
+	if next := q.next(); next != "" {
+		return web.Redirect(w, next)
 	}
-	return web.Redirect(w, q.redirect.WithQuery([]oauth.Param{{Name: "state", Value: q.state}}))
+	return web.Redirect(w, l.Base+LoggedOutPath)
 }
 
-// Done is the page behind a sign-out.
-func (l *Logout) Done(w http.ResponseWriter, r *http.Request) error {
-	return l.Pages.Render(w, r, http.StatusOK, web.LoggedOutPage{ContinueURL: l.Base + "/", Self: l.Base + LoggedOutPath})
+// next is where the client wants a user who is signed out, with its state and nothing
+// else (RP-Initiated Logout Section 3); "" when it says nothing.
+func (q *logoutRequest) next() string {
+	if q.redirect.String() == "" || q.state == "" {
+		return q.redirect.String()
+	}
+	return q.redirect.WithQuery([]oauth.Param{{Name: "state", Value: q.state}})
 }

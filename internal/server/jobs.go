@@ -15,14 +15,15 @@ const (
 	takeBackEvery = 100 * time.Millisecond // a client may come again as soon as the database is back
 	expireEvery   = 10 * time.Second
 	rotateEvery   = time.Minute
+	tellEvery     = 2 * time.Second // a session that a command has ended
 )
 
 // holdFor is how long a job is this server's after it was last heard of.
 const holdFor = 30 * time.Second
 
 // run does what must be done by itself, until the server closes: follow what others
-// change, settle what was left open, remove expired rows, rotate aged keys. None
-// waits for another.
+// change, settle what was left open, tell clients of sign-outs, remove expired rows,
+// rotate aged keys. None waits for another.
 func (s *Server) run(ctx context.Context) {
 	defer close(s.jobsEnd)
 	var jobs sync.WaitGroup
@@ -34,6 +35,7 @@ func (s *Server) run(ctx context.Context) {
 	}{
 		{"follow changes", followEvery, s.Store.Changes(), s.follow},
 		{"take back", takeBackEvery, nil, func(ctx context.Context) error { return s.Store.TakeBack(ctx, s.now()) }},
+		{"tell clients of sign-outs", tellEvery, s.Store.SignOuts(), s.backchannel.Deliver},
 		{"delete expired rows", expireEvery, nil, s.alone("expire", s.expire)},
 		{"rotate keys", rotateEvery, nil, s.alone("rotate", s.rotate)},
 	} {
@@ -52,6 +54,7 @@ func (s *Server) run(ctx context.Context) {
 		})
 	}
 	jobs.Wait()
+	s.backchannel.Wait()
 	// Whoever comes again because this server told him to would be taken for a thief.
 	if err := s.Store.TakeBack(context.WithoutCancel(ctx), s.now()); err != nil {
 		s.log.Error("codes stay spent that were refused without knowing their outcome", "cause", err)

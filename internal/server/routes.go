@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/hufu-auth/hufu/internal/authorize"
@@ -42,6 +43,11 @@ func (s *Server) routes(o Options) (http.Handler, error) {
 	page(login.Path, "GET, HEAD, POST", signIn.Serve)
 	page(openid.EndSessionPath, "GET, HEAD, POST", logout.EndSession)
 	page(openid.LoggedOutPath, "GET, HEAD", logout.Done)
+	checkSession, err := pages.CheckSession(strings.TrimSuffix(s.config.Issuer, base))
+	if err != nil {
+		return nil, err
+	}
+	page(openid.CheckSessionPath, "GET, HEAD", checkSession)
 
 	for path := range token.Paths {
 		open(path, "POST", tokens.Serve(path))
@@ -86,6 +92,7 @@ func (h *home) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	h.sessions.ShowState(w, r, session)
 	page := web.HomePage{Issuer: h.issuer, SignInURL: h.base + login.Path, SignOutURL: h.base + openid.EndSessionPath, MetadataURL: h.base + openid.MetadataPath, Self: h.base + "/"}
 	if session != nil {
 		page.Username = session.Username

@@ -50,7 +50,8 @@ type Server struct {
 	name     string // of this process among the servers of a database
 	revision int64  // of the database, that keys and metadata were last read at
 
-	discovery *openid.Discovery
+	discovery   *openid.Discovery
+	backchannel *openid.Backchannel
 }
 
 // Options are what a server is told beside its configuration.
@@ -169,11 +170,13 @@ func (s *Server) begin(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	s.fetch = web.NewFetcher(authorities, s.config.OutboundNetworks).Get
+	fetcher := web.NewFetcher(authorities, s.config.OutboundNetworks)
+	s.fetch = fetcher.Get
 	s.Clients.Keys = &client.Keys{Fetch: s.fetch, Now: s.now}
 	if s.handler, err = s.routes(o); err != nil {
 		return err
 	}
+	s.backchannel = &openid.Backchannel{Store: s.Store, Issuer: s.discovery.Issuer, Post: fetcher.Post, Now: s.now, Log: s.log}
 	if err := s.serveMetrics(ctx); err != nil {
 		return err
 	}

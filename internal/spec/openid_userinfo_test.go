@@ -416,12 +416,12 @@ func TestOpenIDDiscovery_3_Configuration(t *testing.T) {
 	ok(t, json.Unmarshal(answer.Body, &document))
 	for name, value := range document {
 		switch {
-		case strings.HasSuffix(name, "_endpoint"), name == "jwks_uri":
+		case strings.HasSuffix(name, "_endpoint"), name == "jwks_uri", name == "check_session_iframe":
 			address, _ := value.(string)
 			if u, err := url.Parse(address); err != nil || !strings.HasPrefix(address, s.URL+"/") || s.Get(t, address).StatusCode == http.StatusNotFound {
 				t.Errorf("%s: %v (%v)", name, value, u)
 			}
-		case strings.HasSuffix(name, "_supported") && !slices.Contains([]string{"claims_parameter_supported", "request_parameter_supported", "request_uri_parameter_supported", "authorization_response_iss_parameter_supported"}, name):
+		case strings.HasSuffix(name, "_supported") && !strings.Contains(name, "channel_logout_") && !slices.Contains([]string{"claims_parameter_supported", "request_parameter_supported", "request_uri_parameter_supported", "authorization_response_iss_parameter_supported"}, name):
 			if list, isList := value.([]any); !isList || len(list) == 0 {
 				t.Errorf("%s is no list: %v", name, value)
 			}

@@ -93,7 +93,7 @@ func TestRFC6749_4_2_2_TokenInTheFragment(t *testing.T) {
 						t.Errorf("%s = %q, want %q", name, got.Get(name), value)
 					}
 				}
-				if len(got.Values) != len(want)+1 || got.Mode != "fragment" || got.To != tt.app.RedirectURL {
+				if len(got.Values) != len(want)+2 || !got.Has("session_state") || got.Mode != "fragment" || got.To != tt.app.RedirectURL {
 					t.Errorf("answered %v in the %s of %s", got, got.Mode, got.To)
 				}
 				if answer.Header.Get("Cache-Control") != "no-store" || len(answer.Body) != 0 {

@@ -45,6 +45,12 @@ type serverMetadata struct {
 	UserInfoEndpoint      string   `json:"userinfo_endpoint"`
 	EndSessionEndpoint    string   `json:"end_session_endpoint"`
 	IDTokenAlgorithms     []string `json:"id_token_signing_alg_values_supported"`
+
+	BackchannelLogout         *bool  `json:"backchannel_logout_supported"`
+	BackchannelLogoutSession  *bool  `json:"backchannel_logout_session_supported"`
+	FrontchannelLogout        *bool  `json:"frontchannel_logout_supported"`
+	FrontchannelLogoutSession *bool  `json:"frontchannel_logout_session_supported"`
+	CheckSessionIframe        string `json:"check_session_iframe"`
 }
 
 // discover reads the metadata of an issuer where RFC 8414 Section 3.1 has it:
@@ -86,6 +92,7 @@ func TestRFC8414_2_Metadata(t *testing.T) {
 		ChallengeMethods: []string{"S256"}, Locales: []string{"en", "zh-Hans"}, Prompts: []string{"none", "login", "consent", "select_account"},
 		Request: &on, RequestURI: &on, RegisteredRequestURI: &on, RequestAlgorithms: []string{"RS256", "PS256", "ES256", "EdDSA"},
 		UserInfoEndpoint: s.URL + "/userinfo", EndSessionEndpoint: s.URL + "/end-session", IDTokenAlgorithms: []string{"RS256", "ES256"},
+		BackchannelLogout: &on, BackchannelLogoutSession: &on, FrontchannelLogout: &on, FrontchannelLogoutSession: &on, CheckSessionIframe: s.URL + "/check-session",
 	}
 	if diff := cmp.Diff(want, discover(t, s)); diff != "" {
 		t.Errorf("a fresh server (-want +got):\n%s", diff)

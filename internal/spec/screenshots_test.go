@@ -130,6 +130,18 @@ var scenes = []scene{
 	}},
 	{"logout", "alice", opens(func(s *studio) string { return s.URL + "/end-session" })},
 	{"logged-out", "", opens(func(s *studio) string { return s.URL + "/logout/done" })},
+	{"logged-out-frames", "", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		m := oauthtest.EveryGrant()
+		m.FrontchannelLogoutURI, m.RedirectURIs = s.short.URL+"/out", []string{s.short.Callback}
+		m.PostLogoutRedirectURIs = m.RedirectURIs
+		id, secret := s.Register(t, "", m)
+		b.Open(t, s.URL+"/authorize?"+url.Values{"client_id": {id}, "redirect_uri": m.RedirectURIs, "response_type": {"code"}, "scope": {"openid"}}.Encode())
+		b.SignIn(t, "alice", oauthtest.Password)
+		b.Follow(t, "#consent-approve")
+		answer := s.Post(t, "/token", url.Values{"grant_type": {"authorization_code"}, "code": {b.URL(t).Query().Get("code")}, "redirect_uri": m.RedirectURIs, "client_id": {id}, "client_secret": {secret}})
+		b.Open(t, s.URL+logout("id_token_hint", answer.Text("id_token"), "post_logout_redirect_uri", s.short.Callback))
+		b.Eval(t, `window.stop()`, nil) // or it would lead on while it is looked at
+	}},
 	{"home-demo", "", opens(func(s *studio) string { return s.demo + "/" })},
 	{"playground", "", opens(func(s *studio) string { return s.demo + "/playground" })},
 	{"playground-begin", "", opens(func(s *studio) string { return s.demo + "/playground/pkce" })},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"reflect"
 	"testing"
 	"time"
@@ -31,9 +32,10 @@ func everyCall(p *party) []call {
 
 func grantCalls(p *party) []call {
 	g := p.pending("every")
-	g.SID, g.SessionID = "sid", "sid"
+	g.SID, g.SessionID, g.HearsOfLogout = "sid", "sid", true
 	refresh := p.present(g, 0, 0)
 	session := sessionOf(p, "sid")
+	notice := store.LogoutNotice{SID: "sid", ClientID: g.ClientID, UserID: g.UserID, Attempts: 1}
 	return []call{
 		{"CreateSession", func(ctx context.Context) error { return p.CreateSession(ctx, session, "id", "", by) }},
 		{"Session", func(ctx context.Context) error { return second(p.Session(ctx, "id", now, time.Hour)) }},
@@ -82,7 +84,16 @@ func grantCalls(p *party) []call {
 		{"RevokeGrant", func(ctx context.Context) error {
 			return p.RevokeGrant(ctx, g.ID, store.EventGrantRevoked, "because", now, by)
 		}},
-		{"EndSession", func(ctx context.Context) error { return p.EndSession(ctx, "id", now, by) }},
+		{"EndSession", func(ctx context.Context) error { return second(p.EndSession(ctx, "id", now, by)) }},
+		{"ClaimLogoutNotices", func(ctx context.Context) error {
+			notices, err := p.ClaimLogoutNotices(ctx, now, 10)
+			if err == nil && len(notices) != 1 {
+				err = fmt.Errorf("%d notices", len(notices))
+			}
+			return err
+		}},
+		{"PostponeLogoutNotice", func(ctx context.Context) error { return p.PostponeLogoutNotice(ctx, notice, now) }},
+		{"SettleLogoutNotice", func(ctx context.Context) error { return p.SettleLogoutNotice(ctx, notice) }},
 		{"WithdrawConsent", func(ctx context.Context) error { return p.WithdrawConsent(ctx, p.user.ID, g.ClientID, now, by) }},
 	}
 }
@@ -173,7 +184,7 @@ func serverCalls(p *party) []call {
 // elsewhere are the methods that everyCall leaves out: they ask no database, or are
 // an operator's and take as long as it takes.
 var elsewhere = map[string]bool{
-	"Close": true, "Lock": true, "Changes": true, "SchemaBefore": true, "Connections": true, "ClientLookups": true, "Export": true, "Import": true,
+	"Close": true, "Lock": true, "Changes": true, "SignOuts": true, "SchemaBefore": true, "Connections": true, "ClientLookups": true, "Export": true, "Import": true,
 }
 
 // Every method there is, is called.

@@ -28,6 +28,7 @@ func (s *Store) DeleteExpired(ctx context.Context, now time.Time) (more bool, er
 	}{
 		{"oauth_grant", "id", "keep_until", now.Unix()},
 		{"browser_session", "id_hash", "expires_at", now.Unix()},
+		{"session_client", "sid, client_id", "expires_at", now.Unix()},
 		{"revoked_token", "jti", "expires_at", now.Add(-afterwards).Unix()},
 		{"attempt", "bucket", "full_at", now.UnixMilli()},
 		{"key_ring", "id", "expires_at", now.Add(-keptKeys).Unix()},
@@ -44,7 +45,7 @@ func (s *Store) DeleteExpired(ctx context.Context, now time.Time) (more bool, er
 		var n int64
 		if err := s.writeOne(ctx, func(tx *Tx) (err error) {
 			// The condition stands twice: a neighbour may have prolonged a row since.
-			n, err = tx.exec(ctx, `DELETE FROM `+t.table+` WHERE `+t.key+` IN (`+find+`) AND `+t.column+` <= $1`, t.at, expireBatch)
+			n, err = tx.exec(ctx, `DELETE FROM `+t.table+` WHERE (`+t.key+`) IN (`+find+`) AND `+t.column+` <= $1`, t.at, expireBatch)
 			return err
 		}); err != nil {
 			return false, wrap("delete expired", err)

@@ -87,8 +87,8 @@ func doneAnyway() map[string]lostCase {
 			},
 		},
 		"a session ended": {
-			inSession, func(ctx context.Context, p *party) error { return p.EndSession(ctx, "id", now, by) },
-			[]string{"begin", "DELETE FROM browser_session", "UPDATE oauth_grant SET revoked_at", "INSERT INTO event", "commit"},
+			inSession, func(ctx context.Context, p *party) error { return second(p.EndSession(ctx, "id", now, by)) },
+			[]string{"begin", "DELETE FROM browser_session", "UPDATE oauth_grant SET revoked_at", "UPDATE session_client SET ended_at", "INSERT INTO event", "commit"},
 			func(t testing.TB, s *store.Store) {
 				wantCount(t, s, "sessions", 0, `SELECT COUNT(*) FROM browser_session`)
 				revoked(t, s)

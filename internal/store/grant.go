@@ -41,6 +41,7 @@ type Grant struct {
 	CreatedAt       time.Time
 	ExpiresAt       time.Time // after this nothing of it can be used
 	KeepUntil       time.Time // the row is kept as long at least; zero means until ExpiresAt
+	HearsOfLogout   bool      // its client wants to be told when the session SID ends
 }
 
 const grantColumns = `id, grant_type, client_id, user_id, session_id, scope, resource, code_expires_at, challenge, wrong_verifiers,
@@ -81,7 +82,7 @@ type Consent struct {
 // nobody was asked.
 func (s *Store) CreateGrant(ctx context.Context, g *Grant, consent *Consent, by By) error {
 	write := s.writeAgain
-	if consent == nil {
+	if consent == nil && !g.HearsOfLogout {
 		write = s.writeOne
 	}
 	return wrap("create grant", write(ctx, func(tx *Tx) error {
@@ -91,6 +92,11 @@ func (s *Store) CreateGrant(ctx context.Context, g *Grant, consent *Consent, by 
 		}
 		if n == 0 {
 			return tx.whyNotCreated(ctx, g)
+		}
+		if g.HearsOfLogout {
+			if err := tx.joinSession(ctx, g); err != nil {
+				return err
+			}
 		}
 		if consent == nil {
 			return nil

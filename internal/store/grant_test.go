@@ -158,7 +158,7 @@ func TestCreateGrantInSession(t *testing.T) {
 			want error
 		}{
 			"live":            {func(*testing.T, *party) {}, nil},
-			"signed out":      {func(t *testing.T, p *party) { must(t, p.EndSession(t.Context(), "id", now, by)) }, store.ErrNotLive},
+			"signed out":      {func(t *testing.T, p *party) { must(t, second(p.EndSession(t.Context(), "id", now, by))) }, store.ErrNotLive},
 			"another's":       {func(t *testing.T, p *party) { p.user = user(t, p.Store, "bob") }, store.ErrNotLive},
 			"everything over": {func(t *testing.T, p *party) { must(t, p.RevokeAll(t.Context(), now, by)) }, store.ErrNotLive},
 			"run out": {func(t *testing.T, p *party) {

@@ -148,6 +148,9 @@ func (s *Store) ResetKeys(ctx context.Context, check string, now time.Time, by B
 		if _, err := tx.exec(ctx, `UPDATE server SET key_check = $1, epoch = epoch + 1`, check); err != nil {
 			return err
 		}
+		if _, err := tx.tellClients(ctx, everySession, "", now); err != nil {
+			return err
+		}
 		return tx.record(ctx, Event{At: now, Kind: EventKeysReset, By: by})
 	}))
 }
@@ -196,6 +199,9 @@ func (s *Store) MarkDemo(ctx context.Context) error {
 func (s *Store) RevokeAll(ctx context.Context, now time.Time, by By) error {
 	return wrap("revoke all", s.writeRevision(ctx, nil, func(tx *Tx, _ int64) error {
 		if _, err := tx.exec(ctx, `UPDATE server SET epoch = epoch + 1`); err != nil {
+			return err
+		}
+		if _, err := tx.tellClients(ctx, everySession, "", now); err != nil {
 			return err
 		}
 		return tx.record(ctx, Event{At: now, Kind: EventRevokeAll, By: by})

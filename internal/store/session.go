@@ -47,14 +47,18 @@ func (q *queries) Session(ctx context.Context, idHash string, now time.Time, idl
 // bound to it ends.
 func (s *Store) CreateSession(ctx context.Context, n *Session, idHash, replaced string, by By) error {
 	fresh := n.SID
-	return wrap("create session", s.write(ctx, func(tx *Tx) error {
-		old, err := tx.endSession(ctx, replaced)
+	err := s.write(ctx, func(tx *Tx) error {
+		old, current, err := tx.endSession(ctx, replaced)
 		if err != nil {
 			return err
 		}
-		if n.SID = fresh; old.UserID == n.UserID && old.SID != "" {
+		if n.SID = fresh; current && old.goesOnAs(n) {
 			n.SID = old.SID
-		} else if err := tx.endedBySomebodyElse(ctx, old, n.CreatedAt, by); err != nil {
+			err = tx.prolongClients(ctx, n)
+		} else {
+			err = tx.replaced(ctx, old, n, by)
+		}
+		if err != nil {
 			return err
 		}
 		rows, err := tx.exec(ctx, `
@@ -70,56 +74,79 @@ func (s *Store) CreateSession(ctx context.Context, n *Session, idHash, replaced 
 			return ErrNotLive
 		}
 		return tx.record(ctx, Event{At: n.CreatedAt, Kind: EventSignIn, By: by, UserID: n.UserID, Detail: n.AMR})
-	}))
+	})
+	if err == nil && replaced != "" {
+		s.signedOut()
+	}
+	return wrap("create session", err)
 }
 
-// endedBySomebodyElse signs out whoever had the browser before.
-func (tx *Tx) endedBySomebodyElse(ctx context.Context, old Session, now time.Time, by By) error {
+// goesOnAs reports whether a session keeps its name in the one that replaces it: it is
+// the same person's, and the password is the same still. Clients have been told that one
+// is over that was ended by other means.
+func (s *Session) goesOnAs(n *Session) bool {
+	return s.UserID == n.UserID && s.UserEpoch == n.UserEpoch
+}
+
+// replaced ends the session that the browser had before.
+func (tx *Tx) replaced(ctx context.Context, old Session, n *Session, by By) error {
+	const reason = "signed in as somebody else"
 	if old.SID == "" {
 		return nil
 	}
-	if err := tx.revokeOfSession(ctx, old.SID, now, "signed in as somebody else"); err != nil {
+	if _, err := tx.revokeOfSession(ctx, old.SID, n.CreatedAt, reason); err != nil || old.UserID == n.UserID {
 		return err
 	}
-	return tx.record(ctx, Event{At: now, Kind: EventSignOut, By: by, UserID: old.UserID, Detail: "signed in as somebody else"})
+	return tx.record(ctx, Event{At: n.CreatedAt, Kind: EventSignOut, By: by, UserID: old.UserID, Detail: reason})
 }
 
-// endSession deletes a session and returns what it was; the zero Session when
-// there was none.
-func (tx *Tx) endSession(ctx context.Context, idHash string) (s Session, err error) {
+// endSession deletes a session and returns what it was, and whether under the epoch that
+// the server has now; the zero Session when there was none.
+func (tx *Tx) endSession(ctx context.Context, idHash string) (s Session, current bool, err error) {
 	if idHash == "" {
-		return s, nil
+		return s, false, nil
 	}
-	err = wrap("end session", tx.row(ctx, `DELETE FROM browser_session WHERE id_hash = $1 RETURNING sid, user_id`, idHash).Scan(&s.SID, &s.UserID))
+	err = wrap("end session", tx.row(ctx, `DELETE FROM browser_session WHERE id_hash = $1 
+		RETURNING sid, user_id, user_epoch, server_epoch = (SELECT v.epoch FROM server v)`, idHash).Scan(&s.SID, &s.UserID, &s.UserEpoch, &nullBool{&current}))
 	if err == ErrNotFound {
-		return Session{}, nil
+		return Session{}, false, nil
 	}
-	return s, err
+	return s, current, err
 }
 
-// revokeOfSession ends the grants that end with a session.
-func (tx *Tx) revokeOfSession(ctx context.Context, sid string, now time.Time, reason string) error {
+// revokeOfSession ends what ends with a session: the grants bound to it, and the sign-in
+// at the clients that took part, which are returned.
+func (tx *Tx) revokeOfSession(ctx context.Context, sid string, now time.Time, reason string) (clients []string, err error) {
 	if sid == "" {
-		return nil
+		return nil, nil
 	}
-	_, err := tx.exec(ctx, `
+	if _, err := tx.exec(ctx, `
 		UPDATE oauth_grant SET revoked_at = $2, revoke_reason = $3
-		WHERE session_id = $1 AND session_id <> '' AND revoked_at IS NULL`, sid, now.Unix(), reason)
-	return err
+		WHERE session_id = $1 AND session_id <> '' AND revoked_at IS NULL`, sid, now.Unix(), reason); err != nil {
+		return nil, err
+	}
+	return tx.tellClients(ctx, oneSession, sid, now)
 }
 
-// EndSession signs a browser out and ends the grants bound to its session.
-func (s *Store) EndSession(ctx context.Context, idHash string, now time.Time, by By) error {
-	return wrap("end session", s.writeAgain(ctx, func(tx *Tx) error {
-		old, err := tx.endSession(ctx, idHash)
+// EndSession signs a browser out, ends the grants bound to its session, and has the
+// clients be told that took part in it.
+func (s *Store) EndSession(ctx context.Context, idHash string, now time.Time, by By) (ended EndedSession, err error) {
+	err = s.writeAgain(ctx, func(tx *Tx) error {
+		ended = EndedSession{}
+		old, _, err := tx.endSession(ctx, idHash)
 		if err != nil || old.SID == "" {
 			return err
 		}
-		if err := tx.revokeOfSession(ctx, old.SID, now, "signed out"); err != nil {
+		ended.SID = old.SID
+		if ended.Clients, err = tx.revokeOfSession(ctx, old.SID, now, "signed out"); err != nil {
 			return err
 		}
 		return tx.record(ctx, Event{At: now, Kind: EventSignOut, By: by, UserID: old.UserID})
-	}))
+	})
+	if err == nil {
+		s.signedOut()
+	}
+	return ended, wrap("end session", err)
 }
 
 // TouchSession notes that a session is in use. Callers do it once a minute at

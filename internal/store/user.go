@@ -97,7 +97,7 @@ func (s *Store) UpdateUser(ctx context.Context, was, u *User, now time.Time, by 
 // changeUser runs one gated UPDATE of a user whose $1 is the id and $2 the
 // time, and records it. none is what no row means.
 func (s *Store) changeUser(ctx context.Context, act, id string, now time.Time, by By, kind string, none error, update string, args ...any) error {
-	return wrap(act, s.write(ctx, func(tx *Tx) error {
+	err := s.write(ctx, func(tx *Tx) error {
 		n, err := tx.exec(ctx, update, append([]any{id, now.Unix()}, args...)...)
 		if err != nil {
 			return err
@@ -105,9 +105,21 @@ func (s *Store) changeUser(ctx context.Context, act, id string, now time.Time, b
 		if n == 0 {
 			return none
 		}
+		if endsSessions[kind] {
+			if _, err := tx.tellClients(ctx, allOfUser, id, now); err != nil {
+				return err
+			}
+		}
 		return tx.record(ctx, Event{At: now, Kind: kind, By: by, UserID: id})
-	}))
+	})
+	if err == nil && endsSessions[kind] {
+		s.signedOut()
+	}
+	return wrap(act, err)
 }
+
+// endsSessions are the changes that raise the epoch of a user.
+var endsSessions = map[string]bool{EventUserPassword: true, EventUserDisabled: true, EventUserDeleted: true}
 
 // SetPassword gives a user another password; sessions and tokens made under the
 // old one end with it.

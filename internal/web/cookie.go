@@ -34,6 +34,20 @@ func (c Cookies) Set(w http.ResponseWriter, name, value string, age time.Duratio
 		Secure: c.Secure, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }
 
+// SetShared gives the browser a cookie that scripts of our pages read, in frames of others
+// too: it holds nothing that opens anything. Without https browsers keep such a cookie
+// from frames of other sites. A value of "" takes it away.
+func (c Cookies) SetShared(w http.ResponseWriter, name, value string, age time.Duration) {
+	cookie := &http.Cookie{Name: c.name(name), Value: value, Path: c.path(), MaxAge: int(age / time.Second), Secure: c.Secure, SameSite: http.SameSiteLaxMode}
+	if c.Secure {
+		cookie.SameSite = http.SameSiteNoneMode
+	}
+	if value == "" {
+		cookie.MaxAge = -1
+	}
+	http.SetCookie(w, cookie)
+}
+
 // Clear takes a cookie away.
 func (c Cookies) Clear(w http.ResponseWriter, name string) {
 	http.SetCookie(w, &http.Cookie{Name: c.name(name), Path: c.path(), MaxAge: -1,

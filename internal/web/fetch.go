@@ -18,9 +18,9 @@ import (
 	"time"
 )
 
-// A Fetcher reads documents that clients name: their keys, for one. Whoever registers a
-// client could otherwise have this server look around in the network it stands in, so
-// it reads from public addresses only, by https, and follows no redirect (RFC 9101
+// A Fetcher reads documents that clients name, their keys for one, and sends forms to
+// addresses that they name. Whoever registers a client could otherwise have this server
+// look around in the network it stands in, so it talks to public addresses only, by https, and follows no redirect (RFC 9101
 // Section 10.4, OpenID Connect Registration Section 9.1).
 type Fetcher struct {
 	client *http.Client
@@ -66,15 +66,44 @@ func (f *Fetcher) Get(ctx context.Context, address string, mediaTypes ...string)
 	return body, nil
 }
 
-func (f *Fetcher) get(ctx context.Context, address string, mediaTypes []string) ([]byte, error) {
+// Post sends a form and returns the status of the answer, whose body nobody reads. It
+// goes where Get would go, and no further.
+func (f *Fetcher) Post(ctx context.Context, address string, form url.Values) (status int, err error) {
+	if status, err = f.post(ctx, address, form); err != nil {
+		return 0, errors.Join(ErrFetch, err)
+	}
+	return status, nil
+}
+
+func (f *Fetcher) post(ctx context.Context, address string, form url.Values) (status int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	request, err := outgoing(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		return 0, err
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	response, err := f.client.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, response.Body.Close()
+}
+
+// outgoing makes a request to an address that a client has named.
+func outgoing(ctx context.Context, method, address string, body io.Reader) (*http.Request, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil {
 		return nil, errors.New("not an https address")
 	}
 	u.Fragment = ""
+	return http.NewRequestWithContext(ctx, method, u.String(), body)
+}
+
+func (f *Fetcher) get(ctx context.Context, address string, mediaTypes []string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	request, err := outgoing(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,49 @@ func TestFetch(t *testing.T) {
 	before := reached
 	if _, err := web.NewFetcher(pool, nil).Get(t.Context(), s.URL+"/ok", "application/json"); !errors.Is(err, web.ErrFetch) || reached != before {
 		t.Errorf("loopback: %v, reached %d times", err, reached-before)
+	}
+}
+
+// A form is sent where a document would be fetched from, and nowhere else; only the
+// status of the answer is told (SS-01, SS-03, LO-02).
+func TestFetchPost(t *testing.T) {
+	t.Parallel()
+	var arrived []string
+	s, pool := outside(t, func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		arrived = append(arrived, r.Method+" "+r.URL.String()+" "+r.Header.Get("Content-Type")+" "+r.PostForm.Encode())
+		switch r.URL.Path {
+		case "/redirect":
+			http.Redirect(w, r, "/ok", http.StatusTemporaryRedirect)
+		case "/refused":
+			w.WriteHeader(http.StatusBadRequest)
+		}
+		_, _ = w.Write([]byte(strings.Repeat(" ", 1<<20)))
+	})
+	f, form := web.NewFetcher(pool, loopback), url.Values{"a": {"b&c"}}
+	for path, want := range map[string]int{"/ok?q=1#fragment": 200, "/refused": 400} {
+		if status, err := f.Post(t.Context(), s.URL+path, form); err != nil || status != want {
+			t.Errorf("%s: %d, %v", path, status, err)
+		}
+	}
+	slices.Sort(arrived)
+	if want := []string{"POST /ok?q=1 application/x-www-form-urlencoded a=b%26c", "POST /refused application/x-www-form-urlencoded a=b%26c"}; !slices.Equal(arrived, want) {
+		t.Errorf("arrived %q", arrived)
+	}
+	arrived = nil
+	for name, address := range map[string]string{
+		"redirect": s.URL + "/redirect", "http": strings.Replace(s.URL, "https", "http", 1) + "/ok", "user": strings.Replace(s.URL, "https://", "https://u:p@", 1) + "/ok",
+		"no host": "https:///ok", "nonsense": "https://[::1", "empty": "",
+	} {
+		if status, err := f.Post(t.Context(), address, form); !errors.Is(err, web.ErrFetch) || status != 0 {
+			t.Errorf("%s: %d, %v", name, status, err)
+		}
+	}
+	if _, err := web.NewFetcher(pool, nil).Post(t.Context(), s.URL+"/ok", form); !errors.Is(err, web.ErrFetch) {
+		t.Errorf("loopback: %v", err)
+	}
+	if len(arrived) != 1 {
+		t.Errorf("reached with %q", arrived)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 //go:embed pages/*.html
@@ -46,14 +47,16 @@ type Page interface {
 
 // A pageFrame is what a page tells about itself to the layout and the headers.
 type pageFrame struct {
-	title      string // catalogue key
-	self       string // path and query under which the page can be fetched again
-	uiLocales  string // as the authorization request gave them, hostile or not
-	script     string // the one asset it runs; "" means that it runs none
-	image      string // https origin of the one foreign picture it shows
-	retryAfter int    // seconds; 0 sends no header
-	wide       bool   // for pages with code and tables
-	flow       bool   // part of an authorization or logout flow, see policy
+	title      string   // catalogue key
+	self       string   // path and query under which the page can be fetched again
+	uiLocales  string   // as the authorization request gave them, hostile or not
+	script     string   // the one asset it runs; "" means that it runs none
+	image      string   // https origin of the one foreign picture it shows
+	retryAfter int      // seconds; 0 sends no header
+	wide       bool     // for pages with code and tables
+	frames     []string // origins of the pages in frames
+	refresh    string   // address that the page leads on to by itself
+	flow       bool     // part of an authorization or logout flow, see policy
 }
 
 // NewPages parses all templates and catalogues, so that a mistake in one of
@@ -149,6 +152,9 @@ func (p *Pages) Render(w http.ResponseWriter, r *http.Request, status int, page 
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Add("Vary", "Accept-Language, Cookie")
+	if f.refresh != "" {
+		h.Set("Refresh", strconv.Itoa(int(leaveAfter/time.Second))+"; url="+f.refresh)
+	}
 	if f.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(f.retryAfter))
 	}
@@ -200,6 +206,9 @@ func (f pageFrame) policy() string {
 	}
 	policy := "default-src 'none'; style-src 'self'; img-src " + image + "; script-src " + script +
 		"; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+	if len(f.frames) > 0 {
+		policy += "; frame-src " + strings.Join(f.frames, " ")
+	}
 	if !f.flow {
 		policy += "; form-action 'self'"
 	}

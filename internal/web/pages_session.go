@@ -5,6 +5,11 @@ import (
 	"html"
 	"html/template"
 	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hufu-auth/hufu/internal/oauth"
 )
 
 // A LogoutPage asks whether to end the session; path /end-session.
@@ -23,22 +28,69 @@ func (p LogoutPage) frame() pageFrame {
 	return pageFrame{title: "logout.title", self: p.Self, uiLocales: p.UILocales, flow: true}
 }
 
-// A LoggedOutPage says that the session has ended; path /logout/done.
+// A LoggedOutPage says that the session has ended; path /logout/done. Clients that want to
+// be told by the browser are told by frames in it, OpenID Connect Front-Channel Logout
+// 1.0 Section 2.
 type LoggedOutPage struct {
-	ContinueURL string // "" leads to the server's own page
+	ContinueURL string   // "" leads to the server's own page
+	Leave       bool     // lead on to it without being asked
+	Frames      []string // addresses of the clients
 	Self        string
 	UILocales   string
 }
 
+// leaveAfter is how long a page that leads on by itself is shown once everything in it
+// has loaded. The browser of the conformance suite (HtmlUnit) ignores what takes longer.
+const leaveAfter = 2 * time.Second
+
 func (LoggedOutPage) template() string { return "logged_out.html" }
 
 func (p LoggedOutPage) frame() pageFrame {
-	return pageFrame{title: "loggedout.title", self: p.Self, uiLocales: p.UILocales, flow: true}
+	f := pageFrame{title: "loggedout.title", self: p.Self, uiLocales: p.UILocales, flow: true}
+	if p.Leave {
+		f.refresh = nextAddress(p.ContinueURL)
+	}
+	for _, frame := range p.Frames {
+		if origin := oauth.Origin(frame); origin != "" && !slices.Contains(f.frames, origin) {
+			f.frames = append(f.frames, origin)
+		}
+	}
+	return f
+}
+
+// A loggedOutView is what logged_out.html reads. The template's own escaping would
+// rewrite characters that an address may hold, and address the wrong thing.
+type loggedOutView struct {
+	Continue template.HTMLAttr // "" leads to the server's own page
+	Leave    bool
+	Frames   []template.HTMLAttr
 }
 
 func (p LoggedOutPage) view() any {
-	p.ContinueURL = webAddress(p.ContinueURL)
-	return p
+	var v loggedOutView
+	if next := nextAddress(p.ContinueURL); next != "" {
+		v.Continue, v.Leave = attribute("href", next), p.Leave
+	}
+	for _, frame := range p.Frames {
+		if oauth.Origin(frame) != "" {
+			v.Frames = append(v.Frames, attribute("src", frame))
+		}
+	}
+	return v
+}
+
+// attribute is an attribute with an address whose scheme was checked.
+func attribute(name, address string) template.HTMLAttr {
+	return template.HTMLAttr(name + `="` + html.EscapeString(address) + `"`) //nolint:gosec // G203: escaped, and the scheme is checked
+}
+
+// nextAddress returns address when a page may lead on to it: what webAddress takes, and
+// the address of an application, whose scheme is a reversed domain name.
+func nextAddress(address string) string {
+	if u, err := url.Parse(address); err == nil && strings.Contains(u.Scheme, ".") {
+		return address
+	}
+	return webAddress(address)
 }
 
 // A Field is one parameter of a form-post response.
@@ -74,7 +126,7 @@ func (v formPostView) Action() (template.HTMLAttr, error) {
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
 		return "", errors.New("a form can only be posted to an http or https address")
 	}
-	return template.HTMLAttr(`action="` + html.EscapeString(v.action) + `"`), nil //nolint:gosec // G203: escaped, and the scheme is checked
+	return attribute("action", v.action), nil
 }
 
 func (p FormPostPage) view() any {

@@ -52,6 +52,7 @@ func samples() map[string]web.Page {
 		"logout, nobody there":         web.LogoutPage{Action: "/end-session", FormToken: "token"},
 		"logged out":                   web.LoggedOutPage{},
 		"logged out, continue":         web.LoggedOutPage{ContinueURL: "https://acme.example/bye"},
+		"logged out, frames":           web.LoggedOutPage{ContinueURL: "https://acme.example/bye", Leave: true, Frames: []string{"https://acme.example/out?sid=1", "https://other.example/out", "javascript:alert(1)"}},
 		"form post":                    web.FormPostPage{Action: "https://acme.example/cb", Fields: []web.Field{{Name: "code", Value: "c"}, {Name: "submit", Value: "s"}}},
 		"home":                         web.HomePage{Issuer: "https://id.example", SignInURL: "/login", MetadataURL: "/.well-known/openid-configuration", PlaygroundURL: "/playground"},
 		"home, signed in":              web.HomePage{Issuer: "https://id.example", Username: "alice", SignOutURL: "/end-session"},
@@ -157,6 +158,7 @@ func TestPageElementNames(t *testing.T) {
 		},
 		"logged out":           {`<main id="logged-out"`, `<a id="logout-continue" class="button" href="/">`},
 		"logged out, continue": {`<a id="logout-continue" class="button" href="https://acme.example/bye">`},
+		"logged out, frames":   {`<iframe class="frontchannel-logout" src="https://acme.example/out?sid=1"`, `<iframe class="frontchannel-logout" src="https://other.example/out"`, `href="https://acme.example/bye"`},
 		"form post": {
 			`<form id="form-post" method="post" action="https://acme.example/cb">`, `<input type="hidden" name="code" value="c">`,
 			`<button id="form-post-submit" class="button primary">`, "/form_post.js",

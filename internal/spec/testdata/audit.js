@@ -20,7 +20,7 @@
     for (const a of e.attributes)
       if (a.name === "style" || a.name.startsWith("on")) wrong(`attribute ${a.name}`, e);
   for (const e of all("[src], link[href]"))
-    if (new URL(e.src || e.href).origin !== location.origin && e.id !== "client-logo") wrong("foreign", e);
+    if (new URL(e.src || e.href).origin !== location.origin && e.id !== "client-logo" && e.className !== "frontchannel-logout") wrong("foreign", e);
   for (const e of all("script:not([src]), style, base, meta[http-equiv]")) wrong("not allowed", e);
   if (document.scripts.length > 1) wrong("more than one script");
 
