@@ -1,7 +1,7 @@
 // Package client knows registered clients: how they prove who they are, and
 // how they are registered.
 //
-// It serves no URL yet. Its one invariant: only Authenticate makes an
+// It serves /register and what is below it. Its one invariant: only Authenticate makes an
 // *Authenticated, so an endpoint that takes one cannot forget the proof.
 package client
 

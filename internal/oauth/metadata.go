@@ -32,13 +32,15 @@ type ClientMetadata struct {
 	// JWKS is the client's key set as JSON; one who registers a client reads the keys.
 	JWKS json.RawMessage `json:"jwks,omitempty"`
 	// Members of OpenID Connect Registration Section 2.
-	DefaultMaxAge   *int64   `json:"default_max_age,omitempty"`   // seconds
-	RequireAuthTime bool     `json:"require_auth_time,omitempty"` // met always: every ID token tells
-	DefaultACR      []string `json:"default_acr_values,omitempty"`
-	IDTokenAlg      string   `json:"id_token_signed_response_alg,omitempty"`    // "" means RS256
-	UserInfoAlg     string   `json:"userinfo_signed_response_alg,omitempty"`    // "" means plain JSON
-	SubjectType     string   `json:"subject_type,omitempty"`                    // "" means public
-	AuthSigningAlg  string   `json:"token_endpoint_auth_signing_alg,omitempty"` // of assertions; "" means any that fits a key
+	ApplicationType  string   `json:"application_type,omitempty"`   // "" means that nobody said
+	InitiateLoginURI string   `json:"initiate_login_uri,omitempty"` // where a third party has the client begin, OpenID Connect Core Section 4
+	DefaultMaxAge    *int64   `json:"default_max_age,omitempty"`    // seconds
+	RequireAuthTime  bool     `json:"require_auth_time,omitempty"`  // met always: every ID token tells
+	DefaultACR       []string `json:"default_acr_values,omitempty"`
+	IDTokenAlg       string   `json:"id_token_signed_response_alg,omitempty"`    // "" means RS256
+	UserInfoAlg      string   `json:"userinfo_signed_response_alg,omitempty"`    // "" means plain JSON
+	SubjectType      string   `json:"subject_type,omitempty"`                    // "" means public
+	AuthSigningAlg   string   `json:"token_endpoint_auth_signing_alg,omitempty"` // of assertions; "" means any that fits a key
 
 	// Members of OpenID Connect RP-Initiated Logout Section 3.1.
 	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
@@ -171,7 +173,7 @@ func (m *ClientMetadata) Normalize() {
 // Validate checks a registration, RFC 7591 Section 2. It is the one check for
 // every way in which clients are made.
 func (m *ClientMetadata) Validate() error {
-	for _, check := range []func() error{m.checkGrants, m.checkRedirects, m.checkText, m.checkScopes, m.checkTokens, m.checkLifetimes, m.checkOpenID} {
+	for _, check := range []func() error{m.checkGrants, m.checkRedirects, m.checkText, m.checkScopes, m.checkTokens, m.checkLifetimes, m.checkOpenID, m.checkApplication} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -384,6 +386,7 @@ type ServerMetadata struct {
 	RevocationEndpointAuthMethodsSupported     []string `json:"revocation_endpoint_auth_methods_supported"`
 	RevocationEndpointAuthAlgsSupported        []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
 	IntrospectionEndpoint                      string   `json:"introspection_endpoint"`
+	RegistrationEndpoint                       string   `json:"registration_endpoint,omitempty"`
 	IntrospectionEndpointAuthMethodsSupported  []string `json:"introspection_endpoint_auth_methods_supported"`
 	IntrospectionEndpointAuthAlgsSupported     []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
 	CodeChallengeMethodsSupported              []string `json:"code_challenge_methods_supported"`

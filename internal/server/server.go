@@ -245,10 +245,35 @@ func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, 
 		Forbidden: c.ForbiddenGrants,
 	}
 	at := openid.Endpoints{Authorization: authorize.Path, Token: token.Path, Introspection: token.IntrospectPath, Revocation: token.RevokePath}
-	discovery := &openid.Discovery{Issuer: iss, Store: s.Store, At: at, Forbidden: c.ForbiddenGrants, Scopes: scopeNames(c.Scopes), JWKSMaxAge: c.JWKSMaxAge}
+	if c.Registration != config.RegistrationOff {
+		at.Registration = client.RegisterPath
+	}
+	discovery := &openid.Discovery{
+		Issuer: iss, Store: s.Store, At: at, Forbidden: c.ForbiddenGrants, Registrable: c.RegistrableGrants(),
+		Scopes: scopeNames(c.Scopes), JWKSMaxAge: c.JWKSMaxAge,
+	}
 	userInfo := &openid.UserInfo{Issuer: iss, Store: s.Store, Now: s.now}
 	logout := &openid.Logout{Store: s.Store, Issuer: iss, Sessions: sessions, Browsers: browsers, Pages: pages, Now: s.now, Base: base}
 	return authorization, signIn, tokens, discovery, userInfo, logout
+}
+
+// mountRegistration lets applications register themselves, unless that is off.
+func (s *Server) mountRegistration(api func(path, methods string, h web.Handler)) error {
+	c := s.config
+	if c.Registration == config.RegistrationOff {
+		return nil
+	}
+	tokens, err := c.ReadRegistrationTokens()
+	if err != nil {
+		return err
+	}
+	registration := &client.Registration{
+		Clients: s.Clients, Tokens: tokens, Grants: c.RegistrableGrants(), Scopes: c.RegistrationScopes, PerHour: c.RegistrationLimit,
+		Unused: c.RegistrationUnusedLifetime, Now: s.now,
+	}
+	api(client.RegisterPath, "POST", registration.Register)
+	api(client.ManagePath, "GET, PUT, DELETE", registration.Manage)
+	return nil
 }
 
 // Browsers tells browsers apart and checks where their forms come from.
