@@ -29,6 +29,9 @@ func TestClientFlagsAreMembers(t *testing.T) {
 	var want, got []string
 	for field := range reflect.TypeFor[oauth.ClientMetadata]().Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if name == "sector_identifier" {
+			continue // follows from the others
+		}
 		want = append(want, firstText(singular[name], strings.ReplaceAll(name, "_", "-")))
 	}
 	for _, m := range clientMembers {

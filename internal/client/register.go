@@ -71,15 +71,15 @@ func (g *Registry) create(ctx context.Context, c *store.Client, secret string, b
 }
 
 // checkMetadata is the one check of a registration, whoever makes or changes it; before is nil
-// for a new one.
-func (g *Registry) checkMetadata(_ context.Context, m, before *oauth.ClientMetadata) error {
+// for a new one. It fills in what follows from the rest.
+func (g *Registry) checkMetadata(ctx context.Context, m, before *oauth.ClientMetadata) error {
 	if err := errors.Join(m.Validate(), checkKeys(m)); err != nil {
 		return err
 	}
 	if before != nil && before.IsPublic() != m.IsPublic() {
 		return oauth.Errorf(oauth.InvalidClientMetadata, "a client cannot turn from public to confidential or back; create another one")
 	}
-	return nil
+	return g.settleSector(ctx, m, before)
 }
 
 var errNoSecret = oauth.Errorf(oauth.InvalidClientMetadata, "a client that is public, or proves itself by a key, has no secret")

@@ -32,20 +32,22 @@ type ClientMetadata struct {
 	// JWKS is the client's key set as JSON; one who registers a client reads the keys.
 	JWKS json.RawMessage `json:"jwks,omitempty"`
 	// Members of OpenID Connect Registration Section 2.
-	ApplicationType  string   `json:"application_type,omitempty"`   // "" means that nobody said
-	InitiateLoginURI string   `json:"initiate_login_uri,omitempty"` // where a third party has the client begin, OpenID Connect Core Section 4
-	DefaultMaxAge    *int64   `json:"default_max_age,omitempty"`    // seconds
-	RequireAuthTime  bool     `json:"require_auth_time,omitempty"`  // met always: every ID token tells
-	DefaultACR       []string `json:"default_acr_values,omitempty"`
-	IDTokenAlg       string   `json:"id_token_signed_response_alg,omitempty"`    // "" means RS256
-	UserInfoAlg      string   `json:"userinfo_signed_response_alg,omitempty"`    // "" means plain JSON
-	SubjectType      string   `json:"subject_type,omitempty"`                    // "" means public
-	AuthSigningAlg   string   `json:"token_endpoint_auth_signing_alg,omitempty"` // of assertions; "" means any that fits a key
+	ApplicationType     string   `json:"application_type,omitempty"`   // "" means that nobody said
+	InitiateLoginURI    string   `json:"initiate_login_uri,omitempty"` // where a third party has the client begin, OpenID Connect Core Section 4
+	DefaultMaxAge       *int64   `json:"default_max_age,omitempty"`    // seconds
+	RequireAuthTime     bool     `json:"require_auth_time,omitempty"`  // met always: every ID token tells
+	DefaultACR          []string `json:"default_acr_values,omitempty"`
+	IDTokenAlg          string   `json:"id_token_signed_response_alg,omitempty"`    // "" means RS256
+	UserInfoAlg         string   `json:"userinfo_signed_response_alg,omitempty"`    // "" means plain JSON
+	SubjectType         string   `json:"subject_type,omitempty"`                    // "" means public
+	SectorIdentifierURI string   `json:"sector_identifier_uri,omitempty"`           // lists the redirect URIs of a sector
+	AuthSigningAlg      string   `json:"token_endpoint_auth_signing_alg,omitempty"` // of assertions; "" means any that fits a key
 
 	// Members of OpenID Connect RP-Initiated Logout Section 3.1.
 	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
 
 	// Members of this server.
+	SectorIdentifier     string   `json:"sector_identifier,omitempty"`                // host, of pairwise subjects; follows from the rest and is kept
 	DefaultScope         string   `json:"default_scope,omitempty"`                    // granted when a request names no scope
 	RequirePKCE          bool     `json:"require_pkce,omitempty"`                     // for a confidential client; a public one always needs it
 	Trusted              bool     `json:"trusted,omitempty"`                          // no consent page
@@ -339,8 +341,11 @@ func (m *ClientMetadata) checkOpenID() error {
 	if len(m.JWKS) > 0 && m.JWKSURI != "" {
 		return metadataError("jwks and jwks_uri exclude each other")
 	}
-	if m.SubjectType != "" && m.SubjectType != SubjectPublic {
-		return metadataError("subject_type must be public")
+	if m.SubjectType != "" && !slices.Contains(SubjectTypes, m.SubjectType) {
+		return metadataError("subject_type must be public or pairwise")
+	}
+	if m.SectorIdentifierURI != "" && !isHTTPS(m.SectorIdentifierURI) {
+		return metadataError("sector_identifier_uri must be an https URL")
 	}
 	if len(m.PostLogoutRedirectURIs) > maxRedirectURIs {
 		return metadataError("at most %d post_logout_redirect_uris can be registered", maxRedirectURIs)
@@ -352,10 +357,6 @@ func (m *ClientMetadata) checkOpenID() error {
 	}
 	return nil
 }
-
-// SubjectPublic is the subject type that gives every client the same subject, OpenID
-// Connect Core Section 8.
-const SubjectPublic = "public"
 
 // SigningAlgorithms are those that a client can have ID tokens signed with, RFC 7518
 // Section 3.1. RS256 is the one that every OpenID client understands.

@@ -16,7 +16,7 @@ import (
 // member stands here, or in the list of package oauth of those that anybody sets who
 // registers a client (AD-03).
 var own = []string{
-	"default_scope", "require_pkce", "trusted", "token_format", "access_token_signed_response_alg", "resources", "default_audience", "introspect",
+	"sector_identifier", "default_scope", "require_pkce", "trusted", "token_format", "access_token_signed_response_alg", "resources", "default_audience", "introspect",
 	"refresh_token_rotation", "refresh_token_grace", "access_token_lifetime", "refresh_token_idle_lifetime", "refresh_token_lifetime", "code_lifetime",
 }
 

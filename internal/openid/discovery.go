@@ -127,7 +127,7 @@ func (d *Discovery) fixed() oauth.ServerMetadata {
 
 		UserInfoEndpoint:                  d.Issuer.URL + UserInfoPath,
 		EndSessionEndpoint:                d.Issuer.URL + EndSessionPath,
-		SubjectTypesSupported:             []string{oauth.SubjectPublic},
+		SubjectTypesSupported:             oauth.SubjectTypes,
 		IDTokenSigningAlgValuesSupported:  oauth.SigningAlgorithms,
 		UserInfoSigningAlgValuesSupported: oauth.SigningAlgorithms,
 		ACRValuesSupported:                []string{login.ACRPassword},

@@ -109,13 +109,23 @@ func (s *Server) openKeys(ctx context.Context) error {
 	}
 	s.Clients = &client.Registry{
 		Store: s.Store, HashSecret: s.Ring.HashSecret, CheckSecret: s.Ring.CheckSecret, Now: s.now,
-		Issuer: s.config.Issuer, TokenPath: token.Path, Origin: strings.TrimSuffix(s.config.Issuer, s.config.BasePath()),
+		Fetch: s.fetch, Issuer: s.config.Issuer, TokenPath: token.Path, Origin: strings.TrimSuffix(s.config.Issuer, s.config.BasePath()),
 	}
 	s.Hasher = login.NewHasher(s.config.HashSlots(), s.config.PasswordHashQueue)
 	if m := s.instruments.metrics; m != nil {
 		s.Hasher.Watch = m.hash
 	}
 	return nil
+}
+
+// fetch reads a document that a client has named, also for a command, which has not read
+// whom else to trust before.
+func (s *Server) fetch(ctx context.Context, address string, mediaTypes ...string) ([]byte, error) {
+	authorities, err := s.config.ReadAuthorities()
+	if err != nil {
+		return nil, err
+	}
+	return web.NewFetcher(authorities, s.config.OutboundNetworks).Get(ctx, address, mediaTypes...)
 }
 
 // Master finds the master key: the configured one, else the file in the data
@@ -167,7 +177,8 @@ func (s *Server) begin(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	s.Clients.Keys = &client.Keys{Fetch: web.NewFetcher(authorities, s.config.OutboundNetworks).Get, Now: s.now}
+	s.Clients.Fetch = web.NewFetcher(authorities, s.config.OutboundNetworks).Get
+	s.Clients.Keys = &client.Keys{Fetch: s.Clients.Fetch, Now: s.now}
 	if s.handler, err = s.routes(o); err != nil {
 		return err
 	}
