@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -402,4 +403,59 @@ func TestRFC7591_3_NoCORS(t *testing.T) {
 			}
 		}
 	}
+}
+
+// RFC 7591 Section 5: what was registered and never used goes after a time; whatever got a
+// code or a token stays, however long ago that was (DC-04).
+func TestRFC7591_5_Unused(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t, func(c *config.Config) {
+		openRegistration(c)
+		c.RegistrationGrants = append(c.RegistrationGrants, "client_credentials")
+	})
+	const service = `{"grant_types":["client_credentials"],"token_endpoint_auth_method":"client_secret_post"}`
+	unused, tried, kept := newRegistered(t, s, callbackOnly), newRegistered(t, s, service), newRegistered(t, s, callbackOnly)
+	code, browser, token := newRegistered(t, s, callbackOnly), newRegistered(t, s, `{"redirect_uris":["https://app.example/callback"],"response_types":["id_token token"]}`), newRegistered(t, s, service)
+
+	app := registeredApp(t, s, code.Answer)
+	app.Authorize(t, "alice", "")
+	app = registeredApp(t, s, browser.Answer)
+	app.Browser.Open(t, authorizationURL(app, "/authorize", "response_type", "id_token token", "scope", "openid", "nonce", "n"))
+	app.Browser.SignIn(t, "alice")
+	app.Browser.Approve(t)
+	app = registeredApp(t, s, unused.Answer)
+	app.Browser.Open(t, authorizationURL(app, "/authorize", "scope", "openid"))
+	app.Browser.SignIn(t, "alice") // and nothing is allowed
+	ask := func(c *registered, secret string, status int) {
+		t.Helper()
+		form := url.Values{"grant_type": {"client_credentials"}, "client_id": {c.id}, "client_secret": {secret}}
+		if answer := s.Post(t, "/token", form); answer.StatusCode != status {
+			t.Errorf("%d %s", answer.StatusCode, answer.Body)
+		}
+	}
+	ask(tried, "hcs_wrong", http.StatusUnauthorized)
+	ask(token, token.Text("client_secret"), http.StatusOK)
+	if answer := kept.manage(t, http.MethodPut, kept.replacement("")); answer.StatusCode != http.StatusOK {
+		t.Errorf("%d %s", answer.StatusCode, answer.Body)
+	}
+	_, err := s.Clients.Update(t.Context(), kept.id, func(m *oauth.ClientMetadata) error { m.Trusted = true; return nil }, theOperator)
+	ok(t, err)
+
+	s.Clock.Advance(30*24*time.Hour + time.Minute)
+	for more := true; more; {
+		more, err = s.Store.DeleteExpired(t.Context(), s.Clock.Now())
+		ok(t, err)
+	}
+	for _, c := range []*registered{unused, tried} {
+		wantForeign(t, "unused", c.manage(t, http.MethodGet, ""))
+		if got := auditOf(t, s, c.id); !slices.Contains(got, "client.deleted by server") {
+			t.Errorf("audit trail: %v", got)
+		}
+	}
+	for name, c := range map[string]*registered{"code": code, "implicit": browser, "client credentials": token, "kept": kept} {
+		if answer := c.manage(t, http.MethodGet, ""); answer.StatusCode != http.StatusOK {
+			t.Errorf("%s: %d %s", name, answer.StatusCode, answer.Body)
+		}
+	}
+	ask(token, token.Text("client_secret"), http.StatusOK)
 }

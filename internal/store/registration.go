@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -53,4 +54,40 @@ func (s *Store) UseClient(ctx context.Context, id string) error {
 		}
 		return err
 	}))
+}
+
+// unusedBatch is how many clients go in one transaction; each takes several statements.
+const unusedBatch = 5
+
+// deleteUnused removes a few clients that registered themselves and were never used, and
+// later the rows that they leave: nothing was issued under their epochs, and by then no
+// server has a copy of them. It reports whether there may be more.
+func (s *Store) deleteUnused(ctx context.Context, now time.Time) (more bool, err error) {
+	deleted := map[string]bool{}
+	var ids []string
+	err = s.each(ctx, func(r fields) error {
+		var id string
+		var gone bool
+		err := r.Scan(&id, &gone)
+		ids, deleted[id] = append(ids, id), gone
+		return err
+	}, `SELECT id, deleted_at IS NOT NULL FROM client WHERE unused_until <= $1 ORDER BY unused_until LIMIT $2`, now.Unix(), unusedBatch)
+	if err != nil || len(ids) == 0 {
+		return false, err
+	}
+	return len(ids) == unusedBatch, s.writeRevision(ctx, ids, func(tx *Tx, revision int64) error {
+		for _, id := range ids {
+			// The condition stands twice: a client may have been used since.
+			var err error
+			if deleted[id] {
+				_, err = tx.exec(ctx, `DELETE FROM client WHERE id = $1 AND deleted_at IS NOT NULL AND unused_until <= $2`, id, now.Unix())
+			} else {
+				err = tx.deleteClient(ctx, id, now, revision, By{Actor: "server"}, ` AND unused_until <= $5`, now.Unix())
+			}
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				return err
+			}
+		}
+		return nil
+	})
 }

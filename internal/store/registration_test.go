@@ -101,3 +101,91 @@ func TestDeleteRegistration(t *testing.T) {
 		want(t, "the old token", s.DeleteRegistration(t.Context(), "app", "hash of app", now, by), store.ErrNotFound)
 	})
 }
+
+// A client that registered itself and was not used goes when its time has come, and a day
+// later its row; one that was used, or changed by an operator, stays (DC-04).
+func TestDeleteUnused(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, func(t *testing.T, open opener) {
+		s := open(t)
+		client(t, s, "operators")
+		const many = 12
+		for i := range many {
+			registered(t, s, fmt.Sprint("unused ", i), now.Add(time.Hour))
+		}
+		registered(t, s, "used", now.Add(time.Hour))
+		registered(t, s, "kept", now.Add(time.Hour))
+		registered(t, s, "later", now.Add(2*time.Hour))
+		registered(t, s, "deleted", now.Add(time.Hour))
+		must(t, s.UseClient(t.Context(), "used"))
+		kept := client2(t, s, "kept")
+		must(t, s.UpdateClient(t.Context(), kept, now, by))
+		must(t, s.DeleteRegistration(t.Context(), "deleted", "hash of deleted", now, by))
+		for _, id := range []string{"used", "kept"} {
+			if c := client2(t, s, id); !c.UnusedUntil.IsZero() || c.RegistrationToken == "" {
+				t.Errorf("%s: %+v", id, c)
+			}
+		}
+		want(t, "one that has gone", s.UseClient(t.Context(), "deleted"), store.ErrNotFound)
+		expire := func(at time.Time) {
+			t.Helper()
+			for tries := 0; ; tries++ {
+				more, err := s.DeleteExpired(t.Context(), at)
+				must(t, err)
+				if !more {
+					return
+				}
+				if tries > many {
+					t.Fatal("there is always more")
+				}
+			}
+		}
+		expire(now.Add(time.Hour - time.Second))
+		wantCount(t, s, "before the time", many+4, `SELECT COUNT(*) FROM client WHERE deleted_at IS NULL`)
+		expire(now.Add(time.Hour))
+		wantCount(t, s, "clients", 4, `SELECT COUNT(*) FROM client WHERE deleted_at IS NULL`)
+		wantCount(t, s, "secrets", 3, `SELECT COUNT(*) FROM client_secret`)
+		wantCount(t, s, "events", many, `SELECT COUNT(*) FROM event WHERE kind = 'client.deleted' AND actor = 'server'`)
+		wantCount(t, s, "rows", many+5, `SELECT COUNT(*) FROM client`)
+		expire(now.Add(26 * time.Hour))
+		wantCount(t, s, "a day later", 4, `SELECT COUNT(*) FROM client`) // later has gone, its row has not
+		expire(now.Add(51 * time.Hour))
+		for _, id := range []string{"operators", "used", "kept"} {
+			client2(t, s, id)
+		}
+		wantCount(t, s, "in the end", 3, `SELECT COUNT(*) FROM client`)
+	})
+}
+
+// Whoever uses a client at the moment in which it would go either keeps it or finds it
+// gone: it never goes after its use was acknowledged.
+func TestUseClientRace(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, func(t *testing.T, open opener) {
+		s := open(t)
+		for i := range 20 {
+			id := fmt.Sprint("app ", i)
+			registered(t, s, id, now)
+			var used atomic.Bool
+			var callers sync.WaitGroup
+			for range 3 {
+				callers.Go(func() {
+					if err := s.UseClient(t.Context(), id); err == nil {
+						used.Store(true)
+					} else if !errors.Is(err, store.ErrNotFound) {
+						t.Errorf("use: %v", err)
+					}
+				})
+				callers.Go(func() {
+					if _, err := s.DeleteExpired(t.Context(), now); err != nil {
+						t.Errorf("expire: %v", err)
+					}
+				})
+			}
+			callers.Wait()
+			if _, err := s.Client(t.Context(), id); (err == nil) != used.Load() {
+				t.Fatalf("used %t, then %v", used.Load(), err)
+			}
+		}
+	})
+}
