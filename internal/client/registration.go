@@ -99,9 +99,6 @@ func (g *Registration) replace(w http.ResponseWriter, r *http.Request, c *store.
 			if err != nil {
 				return err
 			}
-			if c, err = g.Clients.Store.Client(r.Context(), c.ID); err != nil {
-				return goneIsForeign(w, err)
-			}
 			return g.answer(w, http.StatusOK, c, secret, token)
 		}
 		if c, _, err = g.owner(w, r); err != nil {
@@ -186,7 +183,8 @@ func (g *Registration) settle(m, before *oauth.ClientMetadata) error {
 // documents and write rows.
 func (g *Registration) read(r *http.Request) (*oauth.Registration, error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return nil, &web.StatusError{Status: http.StatusUnsupportedMediaType, Code: oauth.InvalidRequest, Description: "the body must be application/json"}
+		return nil, &web.StatusError{Status: http.StatusUnsupportedMediaType, Code: oauth.InvalidRequest, Description: "the body must be application/json",
+			Cause: oauth.Because("media_type", "the content type is not application/json")}
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {

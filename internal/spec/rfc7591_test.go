@@ -459,3 +459,17 @@ func TestRFC7591_5_Unused(t *testing.T) {
 	}
 	ask(token, token.Text("client_secret"), http.StatusOK)
 }
+
+// RFC 7591 Section 3.2.1: below an issuer with a path a client finds its registration where
+// it was told to.
+func TestRFC7591_3_2_1_IssuerWithPath(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t, openRegistration, func(c *config.Config) { c.Issuer += "/tenants/7" })
+	c := newRegistered(t, s, callbackOnly)
+	if answer := c.manage(t, http.MethodGet, ""); c.uri != s.URL+"/register/"+c.id || answer.StatusCode != http.StatusOK {
+		t.Errorf("at %s: %d %s", c.uri, answer.StatusCode, answer.Body)
+	}
+	if answer := sendJSON(t, s, http.MethodPost, s.Origin+"/register", "", callbackOnly); answer.StatusCode != http.StatusNotFound {
+		t.Errorf("outside of the issuer: %d", answer.StatusCode)
+	}
+}

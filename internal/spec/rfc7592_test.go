@@ -269,6 +269,9 @@ func TestRFC7592_2_Race(t *testing.T) {
 			if answer.StatusCode != http.StatusOK && answer.StatusCode != http.StatusServiceUnavailable {
 				t.Errorf("%d %s", answer.StatusCode, answer.Body)
 			}
+			if answer.StatusCode == http.StatusOK && answer.Text("client_name") != fmt.Sprintf("name %d", i) {
+				t.Errorf("%d was told of another: %s", i, answer.Body)
+			}
 		})
 	}
 	callers.Wait()
