@@ -46,7 +46,11 @@ func (e *Endpoint) openSignedIn(r *http.Request, sealed string) (*request, *stor
 		return nil, nil, err
 	}
 	q.session, q.looked = session, true
-	if q.err != nil || !q.resumed || session == nil || q.isForeign(session) || e.needsSignIn(r, q, session) {
+	foreign, err := e.isForeign(q, session)
+	if err != nil {
+		return nil, nil, err
+	}
+	if q.err != nil || !q.resumed || session == nil || foreign || e.needsSignIn(r, q, session) {
 		return nil, nil, &web.SeeOther{URL: e.ResumeURL(sealed)}
 	}
 	return q, session, nil

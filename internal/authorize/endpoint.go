@@ -131,7 +131,10 @@ func (e *Endpoint) dispatch(w http.ResponseWriter, r *http.Request, q *request) 
 	q.session, q.looked = session, true
 	e.Sessions.ShowState(w, r, session)
 	silent := q.prompts["none"]
-	foreign := session != nil && q.isForeign(session)
+	foreign, err := e.isForeign(q, session)
+	if err != nil {
+		return e.refuse(w, r, q, err)
+	}
 	switch {
 	case session != nil && !foreign && !e.needsSignIn(r, q, session):
 	case silent, slices.Equal(q.subjects, nobody):
@@ -154,9 +157,14 @@ func (e *Endpoint) dispatch(w http.ResponseWriter, r *http.Request, q *request) 
 	return e.issue(w, r, q, session, nil)
 }
 
-// isForeign reports whether a session is of somebody else than the request wants.
-func (q *request) isForeign(session *store.Session) bool {
-	return len(q.subjects) > 0 && !slices.Contains(q.subjects, session.UserID)
+// isForeign reports whether a session is of somebody else than the request wants, by the
+// name under which the client knows the user.
+func (e *Endpoint) isForeign(q *request, session *store.Session) (bool, error) {
+	if session == nil || len(q.subjects) == 0 {
+		return false, nil
+	}
+	subject, err := e.Issuer.Subject(&q.client.Metadata, session.UserID)
+	return !slices.Contains(q.subjects, subject), err
 }
 
 // toPage seals the request for this browser and leads to one of our pages.

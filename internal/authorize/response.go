@@ -28,6 +28,13 @@ func (e *Endpoint) issue(w http.ResponseWriter, r *http.Request, q *request, ses
 	if err != nil {
 		return e.refuse(w, r, q, err)
 	}
+	if !q.client.UnusedUntil.IsZero() { // before the grant: what is granted must not go with an unused client
+		if err := e.Store.UseClient(r.Context(), q.client.ID); errors.Is(err, store.ErrNotFound) {
+			return web.Redirect(w, e.restartURL(q))
+		} else if err != nil {
+			return e.refuse(w, r, q, err)
+		}
+	}
 	g, code := e.grant(q, session)
 	by := store.By{Actor: session.UserID, Address: event.Address, RequestID: event.RequestID}
 	err = e.Store.CreateGrant(r.Context(), g, consent, by)

@@ -22,10 +22,11 @@ type clientAnswer struct {
 	Secret          string `json:"client_secret,omitempty"`
 	SecretExpiresAt *int64 `json:"client_secret_expires_at,omitempty"` // 0: never
 	oauth.ClientMetadata
-	UpdatedAt  *time.Time     `json:"updated_at,omitempty"`
-	DisabledAt *time.Time     `json:"disabled_at,omitempty"`
-	Secrets    []secretAnswer `json:"secrets,omitempty"`
-	Warnings   []string       `json:"warnings,omitempty"`
+	UpdatedAt   *time.Time     `json:"updated_at,omitempty"`
+	DisabledAt  *time.Time     `json:"disabled_at,omitempty"`
+	UnusedUntil *time.Time     `json:"unused_until,omitempty"` // registered itself, and goes then unless it is used
+	Secrets     []secretAnswer `json:"secrets,omitempty"`
+	Warnings    []string       `json:"warnings,omitempty"`
 }
 
 // A secretAnswer is what can be told about a secret.
@@ -39,7 +40,7 @@ type secretAnswer struct {
 func answerClient(c *store.Client) clientAnswer {
 	answer := clientAnswer{
 		ClientID: c.ID, IssuedAt: c.CreatedAt.Unix(), ClientMetadata: c.Metadata,
-		UpdatedAt: stamp(c.UpdatedAt), DisabledAt: stamp(c.DisabledAt),
+		UpdatedAt: stamp(c.UpdatedAt), DisabledAt: stamp(c.DisabledAt), UnusedUntil: stamp(c.UnusedUntil),
 	}
 	for _, s := range c.Secrets {
 		answer.Secrets = append(answer.Secrets, secretAnswer{ID: s.ID, CreatedAt: stamp(s.CreatedAt), ExpiresAt: unixOrZero(s.ExpiresAt)})

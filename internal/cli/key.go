@@ -56,8 +56,8 @@ func (a *app) keyCommand() *cobra.Command {
 		if i < 0 {
 			return fmt.Errorf("no key %q", args[0])
 		}
-		if o.Ring.List()[i].Purpose == issuer.PurposeClientSecret {
-			return errSecretKey
+		if stays := staying[o.Ring.List()[i].Purpose]; stays != nil {
+			return stays
 		}
 		if err := o.Ring.Remove(ctx, args[0], operator); err != nil {
 			return err
@@ -67,8 +67,11 @@ func (a *app) keyCommand() *cobra.Command {
 	return group("key", "Look after the keys of the server", ls, a.keyRotate(), remove, a.keyReseal(), a.keyReset())
 }
 
-// errSecretKey is returned for the one key that has no successor.
-var errSecretKey = errors.New("the key for client_secret stays: every client secret was made with it (hufu key reset makes everything new)")
+// staying are the keys that have no successor, and why.
+var staying = map[string]error{
+	issuer.PurposeClientSecret: errors.New("the key for client_secret stays: every client secret was made with it (hufu key reset makes everything new)"),
+	issuer.PurposePairwise:     errors.New("the key for pairwise stays: every pairwise subject was made with it (hufu key reset makes everything new)"),
+}
 
 func (a *app) showKeys(keys []store.Key) error {
 	l, now := a.list("ID", "PURPOSE", "STATE", "CREATED", "ACTIVE", "RETIRED", "EXPIRES"), a.now()
@@ -91,8 +94,8 @@ func (a *app) keyRotate() *cobra.Command {
 		}
 		var made []store.Key
 		for _, p := range purposes {
-			if p == issuer.PurposeClientSecret {
-				return errSecretKey
+			if staying[p] != nil {
+				return staying[p]
 			}
 			next, err := o.Ring.Rotate(ctx, p, operator)
 			if errors.Is(err, store.ErrConflict) {
@@ -234,7 +237,7 @@ func (a *app) keyReset() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use: "reset", Short: "Make new keys when the master key is lost; every token and client secret is gone", Args: takes(),
-		Long: "Make new keys when the master key is lost. Every token, every client secret and\neverything sealed is gone for good; clients, users and their passwords stay. No\nserver may run meanwhile.",
+		Long: "Make new keys when the master key is lost. Every token, every client secret and\neverything sealed is gone for good; clients, users and their passwords stay. Clients\nwith pairwise subjects know every user by a new one. No server may run meanwhile.",
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "really do it")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -274,7 +277,7 @@ func (a *app) reset(ctx context.Context, c *config.Config) (err error) {
 	if err := ring.Prepare(ctx); err != nil {
 		return err
 	}
-	a.note("new keys were made; every token, every session and every client secret made before is gone. Users and their passwords stay. Give each confidential client a new secret (hufu client secret add ID)")
+	a.note("new keys were made; every token, every session and every client secret made before is gone. Users and their passwords stay, but clients with pairwise subjects know them by new ones. Give each confidential client a new secret (hufu client secret add ID)")
 	if !configured(c) {
 		return a.masterMoved(ctx, db, server.MasterKeyPath(c), len(ring.List()))
 	}

@@ -1,7 +1,7 @@
 // Package client knows registered clients: how they prove who they are, and
 // how they are registered.
 //
-// It serves no URL yet. Its one invariant: only Authenticate makes an
+// It serves /register and what is below it. Its one invariant: only Authenticate makes an
 // *Authenticated, so an endpoint that takes one cannot forget the proof.
 package client
 
@@ -29,7 +29,10 @@ type Registry struct {
 	// It takes as long for a hash of "".
 	CheckSecret func(hash, secret string) bool
 	Keys        *Keys
-	Now         func() time.Time
+	// Fetch reads a document of one of the media types from an address that a client
+	// has named.
+	Fetch func(ctx context.Context, address string, mediaTypes ...string) ([]byte, error)
+	Now   func() time.Time
 
 	// What an assertion may name as its audience beside the endpoint it comes to.
 	Issuer    string

@@ -37,22 +37,26 @@ const (
 // Register makes a client. An empty id or secret is made up; the secret of a
 // confidential client is returned and can never be read again.
 func (g *Registry) Register(ctx context.Context, id string, metadata oauth.ClientMetadata, secret string, by store.By) (*store.Client, string, error) {
-	metadata.Normalize()
-	if err := errors.Join(metadata.Validate(), checkKeys(&metadata)); err != nil {
+	return g.create(ctx, &store.Client{ID: id, Metadata: metadata}, secret, by)
+}
+
+func (g *Registry) create(ctx context.Context, c *store.Client, secret string, by store.By) (*store.Client, string, error) {
+	c.Metadata.Normalize()
+	if err := g.checkMetadata(ctx, &c.Metadata, nil); err != nil {
 		return nil, "", err
 	}
-	made := id == ""
-	for id == "" || made && id[0] == '-' { // which a command line would take for a flag
-		id = randomText(16)
+	made := c.ID == ""
+	for c.ID == "" || made && c.ID[0] == '-' { // which a command line would take for a flag
+		c.ID = randomText(16)
 	}
-	if err := checkID(id); err != nil {
+	if err := checkID(c.ID); err != nil {
 		return nil, "", err
 	}
-	c := &store.Client{ID: id, Metadata: metadata, CreatedAt: g.Now()}
+	c.CreatedAt = g.Now()
 	switch {
-	case !metadata.HasSecret() && secret != "":
+	case !c.Metadata.HasSecret() && secret != "":
 		return nil, "", errNoSecret
-	case metadata.HasSecret():
+	case c.Metadata.HasSecret():
 		made, plain, err := g.newSecret(secret, time.Time{})
 		if err != nil {
 			return nil, "", err
@@ -62,8 +66,20 @@ func (g *Registry) Register(ctx context.Context, id string, metadata oauth.Clien
 	if err := g.Store.CreateClient(ctx, c, by); err != nil {
 		return nil, "", err
 	}
-	c, err := g.Store.Client(ctx, id)
+	c, err := g.Store.Client(ctx, c.ID)
 	return c, secret, err
+}
+
+// checkMetadata is the one check of a registration, whoever makes or changes it; before is nil
+// for a new one. It fills in what follows from the rest.
+func (g *Registry) checkMetadata(ctx context.Context, m, before *oauth.ClientMetadata) error {
+	if err := errors.Join(m.Validate(), checkKeys(m)); err != nil {
+		return err
+	}
+	if before != nil && before.IsPublic() != m.IsPublic() {
+		return oauth.Errorf(oauth.InvalidClientMetadata, "a client cannot turn from public to confidential or back; create another one")
+	}
+	return g.settleSector(ctx, m, before)
 }
 
 var errNoSecret = oauth.Errorf(oauth.InvalidClientMetadata, "a client that is public, or proves itself by a key, has no secret")
@@ -76,16 +92,13 @@ func (g *Registry) Update(ctx context.Context, id string, edit func(m *oauth.Cli
 		if err != nil {
 			return nil, err
 		}
-		wasPublic := c.Metadata.IsPublic()
+		before := c.Metadata
 		if err := edit(&c.Metadata); err != nil {
 			return nil, err
 		}
 		c.Metadata.Normalize()
-		if err := errors.Join(c.Metadata.Validate(), checkKeys(&c.Metadata)); err != nil {
+		if err := g.checkMetadata(ctx, &c.Metadata, &before); err != nil {
 			return nil, err
-		}
-		if wasPublic != c.Metadata.IsPublic() {
-			return nil, oauth.Errorf(oauth.InvalidClientMetadata, "a client cannot turn from public to confidential or back; create another one")
 		}
 		if err := g.Store.UpdateClient(ctx, c, g.Now(), by); err != store.ErrConflict || tries == 5 {
 			return c, err

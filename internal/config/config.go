@@ -142,6 +142,36 @@ type Config struct {
 	// `password`, `implicit` or both.
 	ForbiddenGrants []string `yaml:"forbidden_grants"`
 
+	// Whether applications can register themselves at `/register` (RFC 7591, OpenID
+	// Connect Dynamic Client Registration): `off`; `token`, for whoever has one of the
+	// tokens in `registration_token`; or `open`, for anybody, which is for servers that
+	// cannot know their applications beforehand.
+	Registration string `yaml:"registration"`
+
+	// The initial access tokens for `registration: token`, with spaces or line breaks
+	// between them, so that one can be replaced while another still works. Each has 16
+	// characters at least: letters, digits and `-._~+/=`.
+	RegistrationToken Secret `yaml:"registration_token"`
+
+	// A file that holds what `registration_token` would. Set one of the two.
+	RegistrationTokenFile string `yaml:"registration_token_file"`
+
+	// The grants that an application may register itself for: `authorization_code`,
+	// `refresh_token`, `implicit`, `client_credentials`. `password` is never among them.
+	RegistrationGrants []string `yaml:"registration_grants"`
+
+	// The scopes that an application may register itself for. One that names none gets
+	// all of them.
+	RegistrationScopes []string `yaml:"registration_scopes"`
+
+	// How many registrations and changes of registrations one network (the /24 of an
+	// IPv4 address, the /64 of an IPv6 address) may send in an hour, 1 to 100000.
+	RegistrationLimit int `yaml:"registration_limit"`
+
+	// How long an application that registered itself may stay unused before it is
+	// deleted, from 1h. Once it has got a code or a token it stays.
+	RegistrationUnusedLifetime time.Duration `yaml:"registration_unused_lifetime"`
+
 	// How many passwords may be hashed at the same moment, each using 19 MiB and a
 	// core. 0 means half of the cores, so that tokens are served whatever number of
 	// people sign in.
@@ -186,23 +216,28 @@ type resolved struct{ issuer, database string }
 func Default() *Config {
 	const day = 24 * time.Hour
 	return &Config{
-		Listen:                   "localhost:8080",
-		Data:                     "./data",
-		DefaultLanguage:          "en",
-		LogLevel:                 "info",
-		LogFormat:                "json",
-		CodeLifetime:             time.Minute,
-		AccessTokenLifetime:      10 * time.Minute,
-		RefreshTokenIdleLifetime: 30 * day,
-		RefreshTokenLifetime:     90 * day,
-		RefreshGrace:             30 * time.Second,
-		SessionIdleLifetime:      12 * time.Hour,
-		SessionLifetime:          30 * day,
-		RequestLifetime:          time.Hour,
-		KeyRotation:              90 * day,
-		JWKSMaxAge:               15 * time.Minute,
-		PasswordHashQueue:        64,
-		ShutdownTimeout:          15 * time.Second,
+		Listen:                     "localhost:8080",
+		Data:                       "./data",
+		DefaultLanguage:            "en",
+		LogLevel:                   "info",
+		LogFormat:                  "json",
+		CodeLifetime:               time.Minute,
+		AccessTokenLifetime:        10 * time.Minute,
+		RefreshTokenIdleLifetime:   30 * day,
+		RefreshTokenLifetime:       90 * day,
+		RefreshGrace:               30 * time.Second,
+		SessionIdleLifetime:        12 * time.Hour,
+		SessionLifetime:            30 * day,
+		RequestLifetime:            time.Hour,
+		KeyRotation:                90 * day,
+		JWKSMaxAge:                 15 * time.Minute,
+		PasswordHashQueue:          64,
+		Registration:               RegistrationOff,
+		RegistrationGrants:         []string{"authorization_code", "refresh_token"},
+		RegistrationScopes:         []string{"openid", "offline_access", "profile", "email", "address", "phone"},
+		RegistrationLimit:          60,
+		RegistrationUnusedLifetime: 30 * day,
+		ShutdownTimeout:            15 * time.Second,
 	}
 }
 

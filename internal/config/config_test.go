@@ -280,6 +280,9 @@ func TestWarnings(t *testing.T) {
 		"metrics in the open":   {[]string{"HUFU_METRICS_LISTEN=192.0.2.1:9464"}, []string{"issuer", "HUFU_METRICS_LISTEN"}},
 		"metrics everywhere":    {[]string{"HUFU_METRICS_LISTEN=:9464"}, []string{"issuer", "HUFU_METRICS_LISTEN"}},
 		"metrics on all of v6":  {[]string{"HUFU_METRICS_LISTEN=[::]:9464"}, []string{"issuer", "HUFU_METRICS_LISTEN"}},
+		"open registration":     {[]string{"HUFU_REGISTRATION=open"}, []string{"issuer", "HUFU_REGISTRATION"}},
+		"implicit registered":   {[]string{"HUFU_REGISTRATION=open", "HUFU_REGISTRATION_GRANTS=[implicit]"}, []string{"issuer", "HUFU_REGISTRATION", "HUFU_REGISTRATION_GRANTS"}},
+		"token in a variable":   {[]string{"HUFU_REGISTRATION=token", "HUFU_REGISTRATION_TOKEN=a-token-of-16-chars"}, []string{"issuer", "HUFU_REGISTRATION_TOKEN"}},
 		"key in an environment": {[]string{"HUFU_MASTER_KEY=" + hexKey}, []string{"issuer", "HUFU_MASTER_KEY"}},
 	} {
 		t.Run(name, func(t *testing.T) {

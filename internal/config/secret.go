@@ -80,7 +80,8 @@ func (c *Config) CheckFiles() error {
 		}
 	}
 	_, authorityErr := c.ReadAuthorities()
-	return errors.Join(err, authorityErr)
+	_, tokenErr := c.ReadRegistrationTokens()
+	return errors.Join(err, authorityErr, tokenErr)
 }
 
 // ReadAuthorities returns those who vouch for servers that are fetched from; nil when

@@ -28,6 +28,7 @@ func (c *Config) validate() error {
 		c.checkHashing(),
 		c.checkGrants(),
 		c.checkScopes(),
+		c.checkRegistration(),
 	)
 }
 
@@ -108,6 +109,7 @@ func (c *Config) checkLifetimes() error {
 		{"request_lifetime", c.RequestLifetime, time.Minute, day},
 		{"key_rotation", c.KeyRotation, day, longest},
 		{"jwks_max_age", c.JWKSMaxAge, time.Minute, day},
+		{"registration_unused_lifetime", c.RegistrationUnusedLifetime, time.Hour, longest},
 		{"shutdown_timeout", c.ShutdownTimeout, time.Second, 10 * time.Minute},
 	} {
 		// Whole seconds, because the schema and the tokens count in them.
@@ -170,6 +172,15 @@ func (c *Config) Warnings() []string {
 	}
 	if c.Secure() && c.TLSCertificateFile == "" && len(c.TrustedProxies) == 0 {
 		warn("trusted_proxies", "empty while a proxy must be in front, so every caller seems to come from the proxy and shares its limits")
+	}
+	if c.Registration == RegistrationOpen {
+		warn("registration", "anybody can register applications, under any name; token keeps strangers out")
+	}
+	if c.RegistrationToken != "" && c.origins["registration_token"].name == variable("registration_token") {
+		warn("registration_token", "a secret in the environment can be read by other processes of this account; registration_token_file is safer")
+	}
+	if c.Registration != RegistrationOff && slices.Contains(c.RegistrationGrants, "implicit") {
+		warn("registration_grants", "implicit is legacy and unsafe by today's standards (RFC 9700); authorization_code with PKCE replaces it")
 	}
 	if c.DatabaseFile == "" && !c.databaseProtected() {
 		warn("database", "who is between this server and PostgreSQL can read and change everything; sslmode=verify-full keeps them out")

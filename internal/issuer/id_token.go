@@ -66,9 +66,13 @@ type Beside struct {
 
 // IDToken mints the ID token of a grant for its client.
 func (i *Issuer) IDToken(g *store.Grant, m *oauth.ClientMetadata, lifetime time.Duration, b Beside) (string, error) {
+	subject, err := i.Subject(m, g.UserID)
+	if err != nil {
+		return "", err
+	}
 	now := i.Now()
 	t := IDToken{
-		Issuer: i.URL, Subject: g.UserID, Audience: oauth.Audience{g.ClientID}, AuthorizedParty: g.ClientID,
+		Issuer: i.URL, Subject: subject, Audience: oauth.Audience{g.ClientID}, AuthorizedParty: g.ClientID,
 		IssuedAt: now.Unix(), ExpiresAt: now.Add(min(lifetime, maxIDTokenLifetime)).Unix(),
 		AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: strings.Fields(g.AMR), SessionID: g.SID,
 		Nonce: b.Nonce, CodeHash: halfHash(b.Code), AccessTokenHash: halfHash(b.AccessToken),

@@ -35,6 +35,7 @@ const (
 	PurposeForm         = "form"
 	PurposeDevice       = "device"
 	PurposeClientSecret = "client_secret"
+	PurposePairwise     = "pairwise"
 )
 
 // purposes lists every key a server has, and how long after its retirement
@@ -52,6 +53,7 @@ var purposes = []struct {
 	{PurposeForm, 48 * time.Hour},
 	{PurposeDevice, 400 * 24 * time.Hour},
 	{PurposeClientSecret, 0},
+	{PurposePairwise, 0}, // users would turn into strangers
 }
 
 // Purposes lists what keys there are, in the order in which they are shown.

@@ -22,10 +22,14 @@ var logoutEvent = json.RawMessage(`{"http://schemas.openid.net/event/backchannel
 // LogoutToken tells a client that a session of a user has ended, OpenID Connect
 // Back-Channel Logout 1.0 Section 2.4. It holds no nonce, lest it pass for an ID token.
 func (i *Issuer) LogoutToken(clientID string, m *oauth.ClientMetadata, userID, sid string) (string, error) {
+	subject, err := i.Subject(m, userID)
+	if err != nil {
+		return "", err
+	}
 	now := i.Now()
 	o := oauth.NewObject(make([]byte, 0, 512))
 	o.String("iss", i.URL)
-	o.String("sub", userID)
+	o.String("sub", subject)
 	o.String("aud", clientID)
 	o.Int("iat", now.Unix())
 	o.Int("exp", now.Add(logoutTokenLifetime).Unix())

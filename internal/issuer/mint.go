@@ -17,8 +17,12 @@ func (i *Issuer) GrantToken(g *store.Grant, m *oauth.ClientMetadata, scope oauth
 	if to != nil && scope.Contains(oauth.ScopeOpenID) && !to.Contains(i.URL) {
 		to = append(slices.Clone(to), i.URL) // UserInfo is a resource as well, RFC 9068 Section 4
 	}
+	subject, err := i.Subject(m, g.UserID)
+	if err != nil {
+		return "", err
+	}
 	t := &AccessToken{
-		Subject: g.UserID, ClientID: g.ClientID, Scope: scope.String(), GrantID: g.ID,
+		Subject: subject, ClientID: g.ClientID, Scope: scope.String(), GrantID: g.ID,
 		Audience: to, AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: strings.Fields(g.AMR),
 	}
 	return i.AccessToken(t, i.form(m, lifetime))

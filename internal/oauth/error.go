@@ -18,28 +18,29 @@ type Code string
 
 // The codes this server answers with.
 const (
-	InvalidRequest          Code = "invalid_request"                   // RFC 6749 Section 5.2
-	InvalidClient           Code = "invalid_client"                    // RFC 6749 Section 5.2
-	InvalidGrant            Code = "invalid_grant"                     // RFC 6749 Section 5.2
-	UnauthorizedClient      Code = "unauthorized_client"               // RFC 6749 Section 5.2
-	UnsupportedGrantType    Code = "unsupported_grant_type"            // RFC 6749 Section 5.2
-	InvalidScope            Code = "invalid_scope"                     // RFC 6749 Section 5.2
-	AccessDenied            Code = "access_denied"                     // RFC 6749 Section 4.1.2.1
-	UnsupportedResponseType Code = "unsupported_response_type"         // RFC 6749 Section 4.1.2.1
-	ServerError             Code = "server_error"                      // RFC 6749 Section 4.1.2.1
-	TemporarilyUnavailable  Code = "temporarily_unavailable"           // RFC 6749 Section 4.1.2.1
-	InvalidTarget           Code = "invalid_target"                    // RFC 8707 Section 2
-	InvalidToken            Code = "invalid_token"                     // RFC 6750 Section 3.1
-	InsufficientScope       Code = "insufficient_scope"                // RFC 6750 Section 3.1
-	UnsupportedTokenType    Code = "unsupported_token_type"            // RFC 7009 Section 2.2.1
-	LoginRequired           Code = "login_required"                    // OpenID Connect Core Section 3.1.2.6
-	ConsentRequired         Code = "consent_required"                  // OpenID Connect Core Section 3.1.2.6
-	UnmetAuthentication     Code = "unmet_authentication_requirements" // OpenID Connect Core Error Code unmet_authentication_requirements 1.0
-	InvalidRequestObject    Code = "invalid_request_object"            // OpenID Connect Core Section 3.1.2.6
-	InvalidRequestURI       Code = "invalid_request_uri"               // OpenID Connect Core Section 3.1.2.6
-	RegistrationUnsupported Code = "registration_not_supported"
-	InvalidRedirectURI      Code = "invalid_redirect_uri"    // RFC 7591 Section 3.2.2
-	InvalidClientMetadata   Code = "invalid_client_metadata" // RFC 7591 Section 3.2.2
+	InvalidRequest              Code = "invalid_request"                   // RFC 6749 Section 5.2
+	InvalidClient               Code = "invalid_client"                    // RFC 6749 Section 5.2
+	InvalidGrant                Code = "invalid_grant"                     // RFC 6749 Section 5.2
+	UnauthorizedClient          Code = "unauthorized_client"               // RFC 6749 Section 5.2
+	UnsupportedGrantType        Code = "unsupported_grant_type"            // RFC 6749 Section 5.2
+	InvalidScope                Code = "invalid_scope"                     // RFC 6749 Section 5.2
+	AccessDenied                Code = "access_denied"                     // RFC 6749 Section 4.1.2.1
+	UnsupportedResponseType     Code = "unsupported_response_type"         // RFC 6749 Section 4.1.2.1
+	ServerError                 Code = "server_error"                      // RFC 6749 Section 4.1.2.1
+	TemporarilyUnavailable      Code = "temporarily_unavailable"           // RFC 6749 Section 4.1.2.1
+	InvalidTarget               Code = "invalid_target"                    // RFC 8707 Section 2
+	InvalidToken                Code = "invalid_token"                     // RFC 6750 Section 3.1
+	InsufficientScope           Code = "insufficient_scope"                // RFC 6750 Section 3.1
+	UnsupportedTokenType        Code = "unsupported_token_type"            // RFC 7009 Section 2.2.1
+	LoginRequired               Code = "login_required"                    // OpenID Connect Core Section 3.1.2.6
+	ConsentRequired             Code = "consent_required"                  // OpenID Connect Core Section 3.1.2.6
+	UnmetAuthentication         Code = "unmet_authentication_requirements" // OpenID Connect Core Error Code unmet_authentication_requirements 1.0
+	InvalidRequestObject        Code = "invalid_request_object"            // OpenID Connect Core Section 3.1.2.6
+	InvalidRequestURI           Code = "invalid_request_uri"               // OpenID Connect Core Section 3.1.2.6
+	RegistrationUnsupported     Code = "registration_not_supported"
+	InvalidRedirectURI          Code = "invalid_redirect_uri"          // RFC 7591 Section 3.2.2
+	InvalidClientMetadata       Code = "invalid_client_metadata"       // RFC 7591 Section 3.2.2
+	UnapprovedSoftwareStatement Code = "unapproved_software_statement" // RFC 7591 Section 3.2.2
 )
 
 // Status is the HTTP status the code is sent with; nothing else sets one.

@@ -43,17 +43,15 @@ func (m *ClientMetadata) checkBackchannel() error {
 	if m.BackchannelLogoutURI == "" {
 		return nil
 	}
-	u, err := checkURI(m.BackchannelLogoutURI)
+	_, err := checkURI(m.BackchannelLogoutURI)
 	switch {
 	case err != nil:
 		return Refuse(InvalidClientMetadata, "backchannel_logout_uri must be an https URL without a fragment", err)
-	case !isHTTPS(u):
+	case !isHTTPS(m.BackchannelLogoutURI):
 		return metadataError("backchannel_logout_uri must be an https URL without a fragment")
 	}
 	return nil
 }
-
-func isHTTPS(u *url.URL) bool { return u.Scheme == "https" && u.Hostname() != "" && u.Opaque == "" }
 
 // checkFrontchannel holds OpenID Connect Front-Channel Logout 1.0 Section 2. The address
 // lies where the client has a redirect URI, so nobody has pages of others opened.

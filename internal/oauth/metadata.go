@@ -32,13 +32,16 @@ type ClientMetadata struct {
 	// JWKS is the client's key set as JSON; one who registers a client reads the keys.
 	JWKS json.RawMessage `json:"jwks,omitempty"`
 	// Members of OpenID Connect Registration Section 2.
-	DefaultMaxAge   *int64   `json:"default_max_age,omitempty"`   // seconds
-	RequireAuthTime bool     `json:"require_auth_time,omitempty"` // met always: every ID token tells
-	DefaultACR      []string `json:"default_acr_values,omitempty"`
-	IDTokenAlg      string   `json:"id_token_signed_response_alg,omitempty"`    // "" means RS256
-	UserInfoAlg     string   `json:"userinfo_signed_response_alg,omitempty"`    // "" means plain JSON
-	SubjectType     string   `json:"subject_type,omitempty"`                    // "" means public
-	AuthSigningAlg  string   `json:"token_endpoint_auth_signing_alg,omitempty"` // of assertions; "" means any that fits a key
+	ApplicationType     string   `json:"application_type,omitempty"`   // "" means that nobody said
+	InitiateLoginURI    string   `json:"initiate_login_uri,omitempty"` // where a third party has the client begin, OpenID Connect Core Section 4
+	DefaultMaxAge       *int64   `json:"default_max_age,omitempty"`    // seconds
+	RequireAuthTime     bool     `json:"require_auth_time,omitempty"`  // met always: every ID token tells
+	DefaultACR          []string `json:"default_acr_values,omitempty"`
+	IDTokenAlg          string   `json:"id_token_signed_response_alg,omitempty"`    // "" means RS256
+	UserInfoAlg         string   `json:"userinfo_signed_response_alg,omitempty"`    // "" means plain JSON
+	SubjectType         string   `json:"subject_type,omitempty"`                    // "" means public
+	SectorIdentifierURI string   `json:"sector_identifier_uri,omitempty"`           // lists the redirect URIs of a sector
+	AuthSigningAlg      string   `json:"token_endpoint_auth_signing_alg,omitempty"` // of assertions; "" means any that fits a key
 
 	RequestURIs          []string `json:"request_uris,omitempty"`                  // where request objects lie
 	RequestObjectAlg     string   `json:"request_object_signing_alg,omitempty"`    // "" means any that fits a key
@@ -56,6 +59,7 @@ type ClientMetadata struct {
 	FrontchannelLogoutSessionRequired bool   `json:"frontchannel_logout_session_required,omitempty"` // met always: iss and sid are in the query
 
 	// Members of this server.
+	SectorIdentifier     string   `json:"sector_identifier,omitempty"`                // host, of pairwise subjects; follows from the rest and is kept
 	DefaultScope         string   `json:"default_scope,omitempty"`                    // granted when a request names no scope
 	RequirePKCE          bool     `json:"require_pkce,omitempty"`                     // for a confidential client; a public one always needs it
 	Trusted              bool     `json:"trusted,omitempty"`                          // no consent page
@@ -183,7 +187,7 @@ func (m *ClientMetadata) Normalize() {
 // Validate checks a registration, RFC 7591 Section 2. It is the one check for
 // every way in which clients are made.
 func (m *ClientMetadata) Validate() error {
-	for _, check := range []func() error{m.checkGrants, m.checkRedirects, m.checkText, m.checkScopes, m.checkTokens, m.checkLifetimes, m.checkOpenID, m.checkLogout} {
+	for _, check := range []func() error{m.checkGrants, m.checkRedirects, m.checkText, m.checkScopes, m.checkTokens, m.checkLifetimes, m.checkOpenID, m.checkApplication, m.checkLogout} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -343,14 +347,17 @@ func (m *ClientMetadata) checkOpenID() error {
 	if len(m.DefaultACR) > maxValues || slices.ContainsFunc(m.DefaultACR, func(acr string) bool { return acr == "" || !isText(acr, maxText) }) {
 		return metadataError("default_acr_values must be at most %d short texts", maxValues)
 	}
-	if uri, err := url.Parse(m.JWKSURI); m.JWKSURI != "" && (err != nil || uri.Scheme != "https" || uri.Host == "" || uri.User != nil || !isText(m.JWKSURI, maxURI)) {
+	if m.JWKSURI != "" && !isHTTPS(m.JWKSURI) {
 		return metadataError("jwks_uri must be an https URL")
 	}
 	if len(m.JWKS) > 0 && m.JWKSURI != "" {
 		return metadataError("jwks and jwks_uri exclude each other")
 	}
-	if m.SubjectType != "" && m.SubjectType != SubjectPublic {
-		return metadataError("subject_type must be public")
+	if m.SubjectType != "" && !slices.Contains(SubjectTypes, m.SubjectType) {
+		return metadataError("subject_type must be public or pairwise")
+	}
+	if m.SectorIdentifierURI != "" && !isHTTPS(m.SectorIdentifierURI) {
+		return metadataError("sector_identifier_uri must be an https URL")
 	}
 	if err := m.checkRequestObjects(); err != nil {
 		return err
@@ -364,8 +371,7 @@ func (m *ClientMetadata) checkRequestObjects() error {
 		return metadataError("at most %d request_uris can be registered", maxRedirectURIs)
 	}
 	for _, text := range m.RequestURIs {
-		uri, err := url.Parse(text)
-		if err != nil || uri.Scheme != "https" || uri.Host == "" || uri.User != nil || !isText(text, maxURI) {
+		if !isHTTPS(text) {
 			return metadataError("request_uris must be https URLs")
 		}
 	}
@@ -374,10 +380,6 @@ func (m *ClientMetadata) checkRequestObjects() error {
 	}
 	return nil
 }
-
-// SubjectPublic is the subject type that gives every client the same subject, OpenID
-// Connect Core Section 8.
-const SubjectPublic = "public"
 
 // SigningAlgorithms are those that a client can have ID tokens signed with, RFC 7518
 // Section 3.1. RS256 is the one that every OpenID client understands.
@@ -408,6 +410,7 @@ type ServerMetadata struct {
 	RevocationEndpointAuthMethodsSupported     []string `json:"revocation_endpoint_auth_methods_supported"`
 	RevocationEndpointAuthAlgsSupported        []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
 	IntrospectionEndpoint                      string   `json:"introspection_endpoint"`
+	RegistrationEndpoint                       string   `json:"registration_endpoint,omitempty"`
 	IntrospectionEndpointAuthMethodsSupported  []string `json:"introspection_endpoint_auth_methods_supported"`
 	IntrospectionEndpointAuthAlgsSupported     []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
 	CodeChallengeMethodsSupported              []string `json:"code_challenge_methods_supported"`

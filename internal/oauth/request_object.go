@@ -62,7 +62,7 @@ var errRequestObject = errors.New("oauth: request object")
 func ParseRequestObject(payload []byte) (*RequestObject, error) {
 	o := &RequestObject{}
 	seen := map[string]bool{}
-	err := members(payload, func(name string, value json.RawMessage) error {
+	err := eachMember(payload, func(name string, value json.RawMessage) error {
 		if seen[name] {
 			return fmt.Errorf("%w: %.40q appears twice", errRequestObject, name)
 		}
@@ -75,8 +75,8 @@ func ParseRequestObject(payload []byte) (*RequestObject, error) {
 	return o, nil
 }
 
-// members calls f with each member of a JSON object, in order.
-func members(text []byte, f func(name string, value json.RawMessage) error) error {
+// eachMember calls f with each member of a JSON object, in order.
+func eachMember(text []byte, f func(name string, value json.RawMessage) error) error {
 	if !json.Valid(text) {
 		return errors.New("not JSON")
 	}

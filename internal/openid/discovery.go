@@ -26,12 +26,13 @@ import (
 
 // A Discovery serves the documents that a client configures itself from.
 type Discovery struct {
-	Issuer     *issuer.Issuer
-	Store      *store.Store
-	At         Endpoints
-	Forbidden  []string      // grants that no client may use
-	Scopes     []string      // declared ones
-	JWKSMaxAge time.Duration // how long others may keep the key set
+	Issuer      *issuer.Issuer
+	Store       *store.Store
+	At          Endpoints
+	Forbidden   []string      // grants that no client may use
+	Registrable []string      // grants that a client may register itself for
+	Scopes      []string      // declared ones
+	JWKSMaxAge  time.Duration // how long others may keep the key set
 
 	metadata   atomic.Pointer[web.Encoded]
 	refreshing sync.Mutex
@@ -54,8 +55,9 @@ const (
 	JWKSPath          = "/jwks"
 )
 
-// Endpoints are the addresses that metadata names, below the issuer.
-type Endpoints struct{ Authorization, Token, Introspection, Revocation string }
+// Endpoints are the addresses that metadata names, below the issuer. Registration is ""
+// when it is off.
+type Endpoints struct{ Authorization, Token, Introspection, Revocation, Registration string }
 
 // Metadata serves the document of RFC 8414 Section 3, which is that of OpenID Connect
 // Discovery Section 4 as well, as Refresh made it: a
@@ -81,10 +83,13 @@ func (d *Discovery) Refresh(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if used && !slices.Contains(d.Forbidden, grant) {
+		if (used || slices.Contains(d.Registrable, grant)) && !slices.Contains(d.Forbidden, grant) {
 			document.GrantTypesSupported = append(document.GrantTypesSupported, grant)
 			addTo(&document)
 		}
+	}
+	if d.At.Registration != "" {
+		document.RegistrationEndpoint = d.Issuer.URL + d.At.Registration
 	}
 	slices.Sort(document.GrantTypesSupported)
 	text, err := web.Encode(document)
@@ -131,7 +136,7 @@ func (d *Discovery) fixed() oauth.ServerMetadata {
 		CheckSessionIframe:                 d.Issuer.URL + CheckSessionPath,
 		FrontchannelLogoutSupported:        true,
 		FrontchannelLogoutSessionSupported: true,
-		SubjectTypesSupported:              []string{oauth.SubjectPublic},
+		SubjectTypesSupported:              oauth.SubjectTypes,
 		IDTokenSigningAlgValuesSupported:   oauth.SigningAlgorithms,
 		UserInfoSigningAlgValuesSupported:  oauth.SigningAlgorithms,
 		ACRValuesSupported:                 []string{login.ACRPassword},

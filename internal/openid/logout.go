@@ -69,16 +69,41 @@ func (l *Logout) EndSession(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	session, err := l.Sessions.Current(r)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case session == nil:
+	}
+	if session == nil {
 		l.Sessions.ShowState(w, r, nil)
 		return l.leave(w, q)
-	case r.Method == http.MethodGet && q.hint != nil && q.hint.SessionID == session.SID && q.hint.Subject == session.UserID:
+	}
+	own, err := l.isOf(r.Context(), q.hint, session)
+	if err != nil {
+		return err
+	}
+	if r.Method == http.MethodGet && own {
 		return l.end(w, r, q)
 	}
 	return l.ask(w, r, q, session)
+}
+
+// isOf reports whether an ID token is of a session: of its sid, and of its user, by the name
+// under which the client of the token knows them.
+func (l *Logout) isOf(ctx context.Context, t *issuer.IDToken, session *store.Session) (bool, error) {
+	if t == nil || t.SessionID != session.SID {
+		return false, nil
+	}
+	if !issuer.IsPairwise(t.Subject) {
+		return t.Subject == session.UserID, nil
+	}
+	c, err := l.Store.KnownClient(ctx, t.Audience[0], l.Now())
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	subject, err := l.Issuer.Subject(&c.Metadata, session.UserID)
+	return t.Subject == subject, err
 }
 
 // carriedByLogout are the parameters that a request to sign out is made of.

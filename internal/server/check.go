@@ -45,14 +45,14 @@ var statuses = map[int]string{
 var words = map[string]string{
 	"body": "body", "parameter": "parameters", "parameters": "parameters", "Basic": "authorization_header", "Authorization": "authorization_header",
 	"refresh": "refresh_token", "page": "used", "browser": "other_browser", "refused": "consent", "asked": "consent", "sign": "session",
-	"prove": "client_auth_method", "tokens": "response_type",
+	"prove": "client_auth_method", "tokens": "response_type", "redirect_uris": "redirect_uri", "grant_types": "grant_type", "response_types": "response_type",
 }
 
 // parameters are words that name themselves.
 var parameters = []string{
 	"acr_values", "claims", "client_id", "client_secret", "code", "code_challenge", "code_challenge_method", "code_verifier", "decision",
 	"grant_type", "id_token_hint", "max_age", "nonce", "prompt", "redirect_uri", "refresh_token", "registration", "request", "request_uri",
-	"resource", "response_mode", "response_type", "scope", "state", "token", "username", "password",
+	"resource", "response_mode", "response_type", "scope", "sector_identifier_uri", "state", "token", "username", "password",
 }
 
 // checkOf names the check that refused a request, in one word of the tables here or of

@@ -55,6 +55,10 @@ func (s *Server) routes(o Options) (http.Handler, error) {
 	open(token.RevokePath, "POST", tokens.Revoke)
 	api(token.IntrospectPath, "POST", tokens.Introspect)
 
+	if err := s.mountRegistration(api); err != nil {
+		return nil, err
+	}
+
 	open(openid.UserInfoPath, "GET, POST", userInfo.Serve)
 
 	open(openid.ConfigurationPath, "GET, HEAD", discovery.Metadata)

@@ -42,8 +42,6 @@ type Server struct {
 	jobs    context.CancelFunc
 	jobsEnd chan struct{}
 
-	fetch func(ctx context.Context, address string, mediaTypes ...string) ([]byte, error)
-
 	instruments instruments
 	metrics     *metricsServer // nil when metrics are served nowhere
 
@@ -112,13 +110,23 @@ func (s *Server) openKeys(ctx context.Context) error {
 	}
 	s.Clients = &client.Registry{
 		Store: s.Store, HashSecret: s.Ring.HashSecret, CheckSecret: s.Ring.CheckSecret, Now: s.now,
-		Issuer: s.config.Issuer, TokenPath: token.Path, Origin: strings.TrimSuffix(s.config.Issuer, s.config.BasePath()),
+		Fetch: s.fetch, Issuer: s.config.Issuer, TokenPath: token.Path, Origin: strings.TrimSuffix(s.config.Issuer, s.config.BasePath()),
 	}
 	s.Hasher = login.NewHasher(s.config.HashSlots(), s.config.PasswordHashQueue)
 	if m := s.instruments.metrics; m != nil {
 		s.Hasher.Watch = m.hash
 	}
 	return nil
+}
+
+// fetch reads a document that a client has named, also for a command, which has not read
+// whom else to trust before.
+func (s *Server) fetch(ctx context.Context, address string, mediaTypes ...string) ([]byte, error) {
+	authorities, err := s.config.ReadAuthorities()
+	if err != nil {
+		return nil, err
+	}
+	return web.NewFetcher(authorities, s.config.OutboundNetworks).Get(ctx, address, mediaTypes...)
 }
 
 // Master finds the master key: the configured one, else the file in the data
@@ -171,8 +179,8 @@ func (s *Server) begin(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	fetcher := web.NewFetcher(authorities, s.config.OutboundNetworks)
-	s.fetch = fetcher.Get
-	s.Clients.Keys = &client.Keys{Fetch: s.fetch, Now: s.now}
+	s.Clients.Fetch = fetcher.Get
+	s.Clients.Keys = &client.Keys{Fetch: s.Clients.Fetch, Now: s.now}
 	if s.handler, err = s.routes(o); err != nil {
 		return err
 	}
@@ -241,7 +249,7 @@ func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, 
 	}
 	authorization := &authorize.Endpoint{
 		Store: s.Store, Issuer: iss, Sessions: sessions, Browsers: browsers, Pages: pages, Now: s.now, Base: base,
-		Keys: s.Clients.Keys, Fetch: s.fetch, RequestLifetime: c.RequestLifetime, CodeLifetime: c.CodeLifetime, AccessTokenLifetime: c.AccessTokenLifetime,
+		Keys: s.Clients.Keys, Fetch: s.Clients.Fetch, RequestLifetime: c.RequestLifetime, CodeLifetime: c.CodeLifetime, AccessTokenLifetime: c.AccessTokenLifetime,
 		Forbidden: c.ForbiddenGrants, Scopes: scopeTexts(c.Scopes),
 	}
 	signIn := &login.Endpoint{Authenticator: users, Sessions: sessions, Browsers: browsers, Pages: pages, Flow: authorization, Base: base}
@@ -251,10 +259,35 @@ func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, 
 		Forbidden: c.ForbiddenGrants,
 	}
 	at := openid.Endpoints{Authorization: authorize.Path, Token: token.Path, Introspection: token.IntrospectPath, Revocation: token.RevokePath}
-	discovery := &openid.Discovery{Issuer: iss, Store: s.Store, At: at, Forbidden: c.ForbiddenGrants, Scopes: scopeNames(c.Scopes), JWKSMaxAge: c.JWKSMaxAge}
+	if c.Registration != config.RegistrationOff {
+		at.Registration = client.RegisterPath
+	}
+	discovery := &openid.Discovery{
+		Issuer: iss, Store: s.Store, At: at, Forbidden: c.ForbiddenGrants, Registrable: c.RegistrableGrants(),
+		Scopes: scopeNames(c.Scopes), JWKSMaxAge: c.JWKSMaxAge,
+	}
 	userInfo := &openid.UserInfo{Issuer: iss, Store: s.Store, Now: s.now}
 	logout := &openid.Logout{Store: s.Store, Issuer: iss, Sessions: sessions, Browsers: browsers, Pages: pages, Now: s.now, Base: base}
 	return authorization, signIn, tokens, discovery, userInfo, logout
+}
+
+// mountRegistration lets applications register themselves, unless that is off.
+func (s *Server) mountRegistration(api func(path, methods string, h web.Handler)) error {
+	c := s.config
+	if c.Registration == config.RegistrationOff {
+		return nil
+	}
+	tokens, err := c.ReadRegistrationTokens()
+	if err != nil {
+		return err
+	}
+	registration := &client.Registration{
+		Clients: s.Clients, Tokens: tokens, Grants: c.RegistrableGrants(), Scopes: c.RegistrationScopes, PerHour: c.RegistrationLimit,
+		Unused: c.RegistrationUnusedLifetime, Now: s.now,
+	}
+	api(client.RegisterPath, "POST", registration.Register)
+	api(client.ManagePath, "GET, PUT, DELETE", registration.Manage)
+	return nil
 }
 
 // Browsers tells browsers apart and checks where their forms come from.

@@ -433,7 +433,7 @@ func TestOpenIDDiscovery_3_Configuration(t *testing.T) {
 	}
 	for name, want := range map[string][]any{
 		"id_token_signing_alg_values_supported": {"RS256", "ES256"},
-		"subject_types_supported":               {"public"},
+		"subject_types_supported":               {"public", "pairwise"},
 		"response_types_supported":              {"code", "token", "id_token", "id_token token", "code id_token", "code token", "code id_token token"},
 		"scopes_supported":                      {"openid", "offline_access", "profile", "email", "address", "phone"},
 		"acr_values_supported":                  {"urn:hufu:acr:password"},

@@ -40,7 +40,9 @@ func statements(t *testing.T, s *oauthtest.Server, requests int, request func(i 
 func TestStatementsPerRequest(t *testing.T) {
 	t.Parallel()
 	const requests = 25
-	s := oauthtest.Start(t, withMetrics, func(c *config.Config) { c.RefreshGrace = 0 })
+	s := oauthtest.Start(t, withMetrics, openRegistration, func(c *config.Config) {
+		c.RefreshGrace, c.RegistrationGrants = 0, []string{"client_credentials"}
+	})
 	app := s.App(t)
 	lenient := s.App(t, grace(300))
 	codes := func(app *oauthtest.App) []string {
@@ -59,6 +61,9 @@ func TestStatementsPerRequest(t *testing.T) {
 		}
 		return answer
 	}
+	registered := register(t, s, `{"grant_types":["client_credentials"],"token_endpoint_auth_method":"client_secret_post"}`)
+	itself := url.Values{"grant_type": {"client_credentials"}, "client_id": {registered.Text("client_id")}, "client_secret": {registered.Text("client_secret")}}
+	post("/token", http.StatusOK, itself) // the first use is noted
 	exchange := func(app *oauthtest.App, code string, status int) *oauthtest.Answer {
 		t.Helper()
 		return post("/token", status, app.Credentials("grant_type", "authorization_code", "code", code, "redirect_uri", app.RedirectURL))
@@ -82,6 +87,9 @@ func TestStatementsPerRequest(t *testing.T) {
 	}{
 		{"client credentials", func(int) {
 			post("/token", http.StatusOK, app.Credentials("grant_type", "client_credentials"))
+		}, nil},
+		{"client credentials of a client that registered itself", func(int) {
+			post("/token", http.StatusOK, itself)
 		}, nil},
 		{"introspection", func(int) {
 			post("/introspect", http.StatusOK, lenient.Credentials("token", access))

@@ -120,6 +120,7 @@ func clientCalls(p *party) []call {
 	zoo := &store.Client{ID: "zoo", CreatedAt: now, Secrets: []store.ClientSecret{{ID: "1", Hash: "h1", CreatedAt: now}}}
 	changed := *p.client
 	changed.Metadata.ClientName = "changed"
+	own := &store.Client{ID: "own", CreatedAt: now, RegistrationToken: "hash", UnusedUntil: now.Add(time.Hour)}
 	return []call{
 		{"CreateClient", func(ctx context.Context) error { return p.CreateClient(ctx, zoo, by) }},
 		{"Client", func(ctx context.Context) error { return second(p.Client(ctx, "zoo")) }},
@@ -134,6 +135,16 @@ func clientCalls(p *party) []call {
 		{"RemoveSecret", func(ctx context.Context) error { return p.RemoveSecret(ctx, "zoo", "2", now, by) }},
 		{"DisableClient", func(ctx context.Context) error { return p.DisableClient(ctx, "zoo", now, by) }},
 		{"EnableClient", func(ctx context.Context) error { return p.EnableClient(ctx, "zoo", now, by) }},
+		{"CreateClient", func(ctx context.Context) error { return p.CreateClient(ctx, own, by) }},
+		{"UseClient", func(ctx context.Context) error { return p.UseClient(ctx, "own") }},
+		{"ReplaceRegistration", func(ctx context.Context) error {
+			c, err := p.Client(ctx, "own")
+			if err != nil {
+				return err
+			}
+			return p.ReplaceRegistration(ctx, c, nil, now, by)
+		}},
+		{"DeleteRegistration", func(ctx context.Context) error { return p.DeleteRegistration(ctx, "own", "hash", now, by) }},
 		{"DeleteClient", func(ctx context.Context) error { return p.DeleteClient(ctx, "zoo", now, by) }},
 	}
 }

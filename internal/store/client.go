@@ -23,6 +23,10 @@ type Client struct {
 	DisabledAt  time.Time // zero while enabled
 	Revision    int64     // another one after every change
 
+	// Of a client that registered itself.
+	RegistrationToken string    // hash of what it looks after its registration with; "" when it has none
+	UnusedUntil       time.Time // it goes then unless it is used; zero once it was
+
 	stored string // the metadata as it was read: the condition of an update
 }
 
@@ -47,7 +51,7 @@ func (q *queries) Client(ctx context.Context, id string) (*Client, error) {
 		var secretID, hash sql.NullString
 		var secret ClientSecret
 		if err := r.Scan(&next.ID, &metadata, &next.Epoch, &next.ServerEpoch, &created, &updated, nullTime{&next.DisabledAt}, &next.Revision,
-			&secretID, &hash, nullTime{&secret.CreatedAt}, nullTime{&secret.ExpiresAt}); err != nil {
+			&next.RegistrationToken, nullTime{&next.UnusedUntil}, &secretID, &hash, nullTime{&secret.CreatedAt}, nullTime{&secret.ExpiresAt}); err != nil {
 			return err
 		}
 		if c == nil {
@@ -63,7 +67,8 @@ func (q *queries) Client(ctx context.Context, id string) (*Client, error) {
 			c.Secrets = append(c.Secrets, secret)
 		}
 		return nil
-	}, `SELECT c.id, c.metadata, c.epoch, (SELECT v.epoch FROM server v), c.created_at, c.updated_at, c.disabled_at, c.revision, s.id, s.hash, s.created_at, s.expires_at
+	}, `SELECT c.id, c.metadata, c.epoch, (SELECT v.epoch FROM server v), c.created_at, c.updated_at, c.disabled_at, c.revision, c.registration_token, c.unused_until,
+			s.id, s.hash, s.created_at, s.expires_at
 		FROM client c LEFT JOIN client_secret s ON s.client_id = c.id
 		WHERE c.id = $1 AND c.deleted_at IS NULL ORDER BY s.id`, id)
 	if err == nil && c == nil {
@@ -126,10 +131,13 @@ func (s *Store) CreateClient(ctx context.Context, c *Client, by By) error {
 	}
 	return wrap("create client", s.writeClient(ctx, c.ID, func(tx *Tx, revision int64) error {
 		n, err := tx.exec(ctx, `
-			INSERT INTO client (id, metadata, grant_types, epoch, created_at, updated_at, revision) VALUES ($1, $2, $4, 1, $3, $3, $5)
+			INSERT INTO client (id, metadata, grant_types, epoch, created_at, updated_at, revision, registration_token, unused_until)
+			VALUES ($1, $2, $4, 1, $3, $3, $5, $6, $7)
 			ON CONFLICT (id) DO UPDATE SET metadata = excluded.metadata, grant_types = excluded.grant_types, epoch = client.epoch + 1,
-				created_at = excluded.created_at, updated_at = excluded.updated_at, disabled_at = NULL, deleted_at = NULL, revision = excluded.revision
-			WHERE client.deleted_at IS NOT NULL`, c.ID, string(metadata), c.CreatedAt.Unix(), grantTypes(c.Metadata), revision)
+				created_at = excluded.created_at, updated_at = excluded.updated_at, disabled_at = NULL, deleted_at = NULL, revision = excluded.revision,
+				registration_token = excluded.registration_token, unused_until = excluded.unused_until
+			WHERE client.deleted_at IS NOT NULL`,
+			c.ID, string(metadata), c.CreatedAt.Unix(), grantTypes(c.Metadata), revision, c.RegistrationToken, unixOrNull(c.UnusedUntil))
 		if err != nil {
 			return err
 		}
@@ -146,7 +154,8 @@ func (s *Store) CreateClient(ctx context.Context, c *Client, by By) error {
 }
 
 // UpdateClient replaces the metadata of a client that has not changed since it
-// was read; ErrConflict when it has.
+// was read; ErrConflict when it has. A client that registered itself and that an
+// operator has changed does not go by itself any more.
 func (s *Store) UpdateClient(ctx context.Context, c *Client, now time.Time, by By) error {
 	metadata, err := json.Marshal(c.Metadata)
 	if err != nil {
@@ -154,7 +163,8 @@ func (s *Store) UpdateClient(ctx context.Context, c *Client, now time.Time, by B
 	}
 	return wrap("update client", s.writeClient(ctx, c.ID, func(tx *Tx, revision int64) error {
 		return tx.changeClient(ctx, c.ID, now, revision, by, EventClientChanged, ErrConflict, `
-			UPDATE client SET metadata = $4, grant_types = $6, updated_at = $2, revision = $3 WHERE id = $1 AND deleted_at IS NULL AND metadata = $5`,
+			UPDATE client SET metadata = $4, grant_types = $6, updated_at = $2, revision = $3, unused_until = NULL
+			WHERE id = $1 AND deleted_at IS NULL AND metadata = $5`,
 			string(metadata), c.stored, grantTypes(c.Metadata))
 	}))
 }
@@ -192,14 +202,21 @@ func (s *Store) EnableClient(ctx context.Context, id string, now time.Time, by B
 // DeleteClient removes a client; everything it was granted is dead with it.
 func (s *Store) DeleteClient(ctx context.Context, id string, now time.Time, by By) error {
 	return wrap("delete client", s.writeClient(ctx, id, func(tx *Tx, revision int64) error {
-		if err := tx.changeClient(ctx, id, now, revision, by, EventClientDeleted, ErrNotFound, `
-			UPDATE client SET metadata = '{}', epoch = epoch + 1, deleted_at = $2, updated_at = $2, revision = $3
-			WHERE id = $1 AND deleted_at IS NULL`); err != nil {
-			return err
-		}
-		_, err := tx.exec(ctx, `DELETE FROM client_secret WHERE client_id = $1`, id)
-		return err
+		return tx.deleteClient(ctx, id, now, revision, by, ``)
 	}))
+}
+
+// deleteClient removes a client for which a further condition holds, whose arguments
+// begin at $5. A row under whose epoch nothing was issued need not stay for long.
+func (tx *Tx) deleteClient(ctx context.Context, id string, now time.Time, revision int64, by By, condition string, args ...any) error {
+	if err := tx.changeClient(ctx, id, now, revision, by, EventClientDeleted, ErrNotFound, `
+		UPDATE client SET metadata = '{}', epoch = epoch + 1, deleted_at = $2, updated_at = $2, revision = $3, registration_token = '',
+			unused_until = CASE WHEN unused_until IS NULL THEN NULL ELSE CAST($4 AS BIGINT) END
+		WHERE id = $1 AND deleted_at IS NULL`+condition, append([]any{now.Add(afterwards).Unix()}, args...)...); err != nil {
+		return err
+	}
+	_, err := tx.exec(ctx, `DELETE FROM client_secret WHERE client_id = $1`, id)
+	return err
 }
 
 // AddSecret gives a client another secret, beside the one it has. ErrConflict

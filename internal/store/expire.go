@@ -52,5 +52,6 @@ func (s *Store) DeleteExpired(ctx context.Context, now time.Time) (more bool, er
 		}
 		more = more || n == expireBatch
 	}
-	return more, nil
+	unused, err := s.deleteUnused(ctx, now)
+	return more || unused, wrap("delete unused clients", err)
 }

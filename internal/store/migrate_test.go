@@ -192,6 +192,7 @@ var ofSchema = map[int64]string{
 	4: `INSERT INTO oauth_grant (id, grant_type, client_id, user_id, scope, client_epoch, user_epoch, server_epoch, redeemed_at, generation, rotated_at, created_at, expires_at, keep_until)
 		VALUES ('grant', 'authorization_code', 'app', 'subject', 'read', 3, 4, 42, 1800000000, 5, 1800000000, 1800000000, 1800086400, 1800086400)`,
 	5: `INSERT INTO job (name, holder, until) VALUES ('job', 'holder', 1)`,
+	6: `INSERT INTO session_client (sid, client_id, user_id, expires_at) VALUES ('sid', 'app', 'subject', 1800086400)`,
 }
 
 // makeOlder makes a database of an older schema, with something in it.

@@ -53,6 +53,15 @@ func maySee(c *client.Authenticated, owner string, audience oauth.Audience) bool
 	return owner == c.ID || audience.Contains(c.ID) || c.Metadata.Introspect == oauth.IntrospectAny
 }
 
+// username is told beside a subject, unless that is to keep from whoever reads it who
+// the user is elsewhere (OpenID Connect Core Section 8).
+func username(name, subject string) string {
+	if issuer.IsPairwise(subject) {
+		return ""
+	}
+	return name
+}
+
 func (e *Endpoint) introspectAccess(ctx context.Context, c *client.Authenticated, text string) (*oauth.IntrospectionResponse, error) {
 	t, err := e.Issuer.ReadAccessToken(text)
 	if err != nil || !maySee(c, t.ClientID, t.Audience) {
@@ -66,7 +75,7 @@ func (e *Endpoint) introspectAccess(ctx context.Context, c *client.Authenticated
 		return inactive(), nil
 	}
 	return &oauth.IntrospectionResponse{
-		Active: true, Scope: t.Scope, ClientID: t.ClientID, Username: state.Username, TokenType: "Bearer",
+		Active: true, Scope: t.Scope, ClientID: t.ClientID, Username: username(state.Username, t.Subject), TokenType: "Bearer",
 		ExpiresAt: t.ExpiresAt, IssuedAt: t.IssuedAt, Subject: t.Subject, Audience: t.Audience, Issuer: t.Issuer,
 		JWTID: t.JWTID, AuthTime: t.AuthTime, ACR: t.ACR, AMR: t.AMR,
 	}, nil
@@ -102,9 +111,13 @@ func (e *Endpoint) introspectRefresh(ctx context.Context, c *client.Authenticate
 	if idleEnd.Before(end) {
 		end = idleEnd
 	}
+	subject, err := e.Issuer.Subject(&owner.Metadata, g.UserID)
+	if err != nil {
+		return nil, err
+	}
 	return &oauth.IntrospectionResponse{
 		Active: true, Scope: parseGranted(&g.Grant).Intersect(owner.Metadata.Registered()).String(), ClientID: g.ClientID,
-		Username: g.Username, ExpiresAt: end.Unix(), IssuedAt: g.RotatedAt.Unix(), Subject: g.UserID,
+		Username: username(g.Username, subject), ExpiresAt: end.Unix(), IssuedAt: g.RotatedAt.Unix(), Subject: subject,
 		Audience: oauth.Audience{e.Issuer.URL}, Issuer: e.Issuer.URL,
 		AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: strings.Fields(g.AMR),
 	}, nil

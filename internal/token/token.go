@@ -76,9 +76,25 @@ func (e *Endpoint) Serve(path string) web.Handler {
 		if err != nil {
 			return err
 		}
+		if err := e.use(r.Context(), c); err != nil {
+			return err
+		}
 		w.Header().Set("Pragma", "no-cache") // RFC 6749 Section 5.1
 		return web.JSON(w, http.StatusOK, response)
 	}
+}
+
+// use notes the first use of a client that registered itself, before its tokens leave. Most
+// have been noted at the authorization endpoint.
+func (e *Endpoint) use(ctx context.Context, c *client.Authenticated) error {
+	if c.UnusedUntil.IsZero() {
+		return nil
+	}
+	err := e.Store.UseClient(ctx, c.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return oauth.Refuse(oauth.InvalidClient, "client authentication failed", oauth.Because("client_id", "the client was deleted meanwhile"))
+	}
+	return err
 }
 
 // grant picks the grant by its type. A grant is a function: only
