@@ -9,11 +9,13 @@
 package authorize
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
 	"time"
 
+	"github.com/hufu-auth/hufu/internal/client"
 	"github.com/hufu-auth/hufu/internal/issuer"
 	"github.com/hufu-auth/hufu/internal/login"
 	"github.com/hufu-auth/hufu/internal/oauth"
@@ -28,8 +30,12 @@ type Endpoint struct {
 	Sessions *login.Sessions
 	Browsers *web.Browsers
 	Pages    *web.Pages
-	Now      func() time.Time
-	Base     string // path of the issuer
+	Keys     *client.Keys
+	// Fetch reads a document of one of the media types from an address that a client
+	// is registered with.
+	Fetch func(ctx context.Context, address string, mediaTypes ...string) ([]byte, error)
+	Now   func() time.Time
+	Base  string // path of the issuer
 
 	RequestLifetime     time.Duration // of a sealed request
 	CodeLifetime        time.Duration

@@ -22,8 +22,9 @@ import (
 // redirect it must be right before anything is sent to the client; err is what
 // was wrong behind that.
 type request struct {
-	path string     // the address it came to
-	form oauth.Form // what it said
+	path   string     // the address it came to
+	form   oauth.Form // what it said, or its request object did
+	object bool       // a request object did
 
 	client       *store.Client
 	redirect     oauth.Redirect
@@ -69,10 +70,23 @@ const (
 // rest. The request is returned beside an error as far as it got. broken is what
 // was wrong with a parameter that the form was parsed without.
 func (e *Endpoint) validate(ctx context.Context, path string, form oauth.Form, broken error) (*request, error) {
-	q := &request{path: path, form: form, state: form.Get("state"), uiLocales: bound(form.Get("ui_locales"), maxHint)}
+	q := &request{path: path, form: form, uiLocales: bound(form.Get("ui_locales"), maxHint)}
 	if err := e.findClient(ctx, q); err != nil {
 		return q, err
 	}
+	if err := e.openObject(ctx, q); err != nil {
+		if q.form.Get("redirect_uri") == "" {
+			return q, err // the one that counts may be in the object
+		}
+		broken = errors.Join(broken, err)
+	}
+	return e.validateOpened(q, broken)
+}
+
+// validateOpened is validate for a request whose client is known and whose request object
+// was opened.
+func (e *Endpoint) validateOpened(q *request, broken error) (*request, error) {
+	q.state, q.uiLocales = q.form.Get("state"), bound(q.form.Get("ui_locales"), maxHint)
 	if err := q.matchRedirect(); err != nil {
 		return q, err
 	}
@@ -182,14 +196,8 @@ func (q *request) checkType() error {
 // checkUnsupported refuses what must never be ignored, OpenID Connect Core
 // Section 3.1.2.6.
 func (q *request) checkUnsupported() error {
-	for name, code := range map[string]oauth.Code{
-		"request":      oauth.RequestNotSupported,
-		"request_uri":  oauth.RequestURINotSupported,
-		"registration": oauth.RegistrationUnsupported,
-	} {
-		if q.form.Get(name) != "" {
-			return oauth.Errorf(code, "%s is not supported", name)
-		}
+	if q.form.Get("registration") != "" {
+		return oauth.Errorf(oauth.RegistrationUnsupported, "registration is not supported")
 	}
 	return nil
 }
@@ -366,7 +374,15 @@ func (q *request) view() web.Client {
 }
 
 // restartURL is the request from its beginning, for a page that can no longer
-// be used.
+// be used. What a request object said goes on sealed: its parameters would be refused, or
+// be somebody else's word, without its signature.
 func (e *Endpoint) restartURL(q *request) string {
+	if q.object {
+		anew := *q
+		anew.id = ""
+		if sealed, err := e.seal(&anew, ""); err == nil {
+			return e.ResumeURL(sealed)
+		}
+	}
 	return e.Base + q.path + "?" + url.Values(q.form.Values()).Encode()
 }

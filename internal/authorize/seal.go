@@ -1,11 +1,13 @@
 package authorize
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,12 +27,19 @@ type sealedRequest struct {
 	form        map[string][]string
 }
 
+// notes is the name under which a sealed request carries what we know of it beside its
+// parameters: none of them has an empty name.
+const notes = ""
+
+// noteObject tells that the parameters are those of a request object.
+const noteObject = "object"
+
 // encode writes the texts one behind the other, each with its length in front.
 // An escaping format would make a state of quotes twice as long, and so refuse
 // what is allowed.
 func (s *sealedRequest) encode() []byte {
 	texts := []string{s.id, strconv.FormatInt(s.created.Unix(), 10), s.browser, s.sessionMark, s.path}
-	for _, name := range carried {
+	for _, name := range append([]string{notes}, carried...) {
 		for _, value := range s.form[name] {
 			texts = append(texts, name, value)
 		}
@@ -89,6 +98,9 @@ func (e *Endpoint) seal(q *request, browser string) (string, error) {
 	for _, name := range carried {
 		s.form[name] = q.form.All(name)
 	}
+	if q.object {
+		s.form[notes] = append(s.form[notes], noteObject)
+	}
 	sealed, err := e.Issuer.Ring.Seal(issuer.PurposeRequest, s.encode())
 	if err == nil && len(sealed) > maxSealed {
 		return "", oauth.Errorf(oauth.InvalidRequest, "the request is too long")
@@ -108,7 +120,7 @@ func (e *Endpoint) open(r *http.Request, sealed string) (*request, error) {
 	if err := s.decode(plain); err != nil {
 		return nil, web.Explain(web.ReasonExpired, oauth.Refuse(oauth.InvalidRequest, "the request in the address cannot be read", err))
 	}
-	q, err := e.validate(r.Context(), s.path, oauth.NewForm(s.form), nil)
+	q, err := e.reopen(r.Context(), &s)
 	if err != nil && q.redirect.String() == "" {
 		return nil, err // client or redirect are gone: nobody may be told
 	}
@@ -127,6 +139,20 @@ func (e *Endpoint) open(r *http.Request, sealed string) (*request, error) {
 	}
 	q.id, q.created, q.sessionMark, q.resumed = s.id, s.created, s.sessionMark, true
 	return q, nil
+}
+
+// reopen checks the parameters of a sealed request again.
+func (e *Endpoint) reopen(ctx context.Context, s *sealedRequest) (*request, error) {
+	known := s.form[notes]
+	delete(s.form, notes)
+	q := &request{path: s.path, form: oauth.NewForm(s.form), object: slices.Contains(known, noteObject)}
+	if err := e.findClient(ctx, q); err != nil {
+		return q, err
+	}
+	if q.object {
+		return e.validateOpened(q, nil)
+	}
+	return e.validate(ctx, s.path, q.form, nil)
 }
 
 // ResumeURL implements login.Flow.

@@ -94,7 +94,7 @@ func (g *Registry) verifyAssertion(ctx context.Context, c *store.Client, p proof
 
 // use uses an assertion up, so that nobody can send it again.
 func (g *Registry) use(ctx context.Context, c *store.Client, a *assertion) error {
-	err := g.Store.UseAssertion(ctx, c.ID, a.JWTID, at(*a.ExpiresAt).Add(assertionSkew))
+	err := g.Store.UseAssertion(ctx, c.ID, a.JWTID, oauth.NumericDate(*a.ExpiresAt).Add(assertionSkew))
 	if errors.Is(err, store.ErrReplayed) {
 		return invalidClient(oauth.Because(asserted, "the assertion was used before"))
 	}
@@ -110,13 +110,13 @@ func (g *Registry) faultOf(a *assertion, p proof, now time.Time) string {
 		return "aud is neither the issuer nor this endpoint"
 	case a.ExpiresAt == nil:
 		return "exp is missing"
-	case !at(*a.ExpiresAt).Add(assertionSkew).After(now):
+	case !oauth.NumericDate(*a.ExpiresAt).Add(assertionSkew).After(now):
 		return "it has expired"
-	case at(*a.ExpiresAt).After(now.Add(assertionLifetime + assertionSkew)):
+	case oauth.NumericDate(*a.ExpiresAt).After(now.Add(assertionLifetime + assertionSkew)):
 		return "exp is too far ahead"
-	case a.NotBefore != nil && at(*a.NotBefore).After(now.Add(assertionSkew)):
+	case a.NotBefore != nil && oauth.NumericDate(*a.NotBefore).After(now.Add(assertionSkew)):
 		return "it is not valid yet"
-	case a.IssuedAt != nil && at(*a.IssuedAt).After(now.Add(assertionSkew)):
+	case a.IssuedAt != nil && oauth.NumericDate(*a.IssuedAt).After(now.Add(assertionSkew)):
 		return "it was made in the future"
 	case a.JWTID == "" || len(a.JWTID) > maxJWTID:
 		return "jti is missing or too long"
@@ -129,11 +129,4 @@ func (g *Registry) faultOf(a *assertion, p proof, now time.Time) string {
 // endpoint that it came to.
 func (g *Registry) isAudience(aud, endpoint string) bool {
 	return aud == g.Issuer || aud == g.Issuer+g.TokenPath || aud == g.Origin+endpoint
-}
-
-// at is the moment of a NumericDate, RFC 7519 Section 2. One beyond all bounds is the
-// end of time, or its beginning.
-func at(seconds float64) time.Time {
-	const end = 1 << 40
-	return time.Unix(int64(max(-end, min(seconds, end))), 0)
 }

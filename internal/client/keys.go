@@ -127,8 +127,10 @@ func (k *Keys) fetch(ctx context.Context, address string) *keySet {
 
 // checkKeys looks at keys that a client is registered with by value.
 func checkKeys(m *oauth.ClientMetadata) error {
-	if m.AuthSigningAlg != "" && !slices.Contains(jose.ForeignAlgorithms, m.AuthSigningAlg) {
-		return oauth.Errorf(oauth.InvalidClientMetadata, "token_endpoint_auth_signing_alg must be RS256, PS256, ES256 or EdDSA")
+	for name, alg := range map[string]string{"token_endpoint_auth_signing_alg": m.AuthSigningAlg, "request_object_signing_alg": m.RequestObjectAlg} {
+		if alg != "" && !slices.Contains(jose.ForeignAlgorithms, alg) {
+			return oauth.Errorf(oauth.InvalidClientMetadata, "%s must be RS256, PS256, ES256 or EdDSA", name)
+		}
 	}
 	if len(m.JWKS) == 0 {
 		return nil

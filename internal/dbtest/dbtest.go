@@ -9,17 +9,22 @@
 package dbtest
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"sync"
 	"testing"
 )
 
-// shared is the server of this test process that DSN makes databases on.
+// shared is the server of this test process that DSN makes databases on, and the
+// pgbouncer before it.
 var shared struct {
 	sync.Mutex
-	server *Server
-	err    error
+	server     *Server
+	bouncer    *url.URL
+	endBouncer func() error
+	err        error
 }
 
 // DSN makes an empty database of the test's own and returns its address,
@@ -33,6 +38,33 @@ func DSN(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return s.Create(t)
+}
+
+// A Template is a database that others are copies of.
+type Template struct {
+	name string
+	once sync.Once
+	err  error
+}
+
+// Copy is DSN for a database that holds what fill has put into the template, which
+// is filled with the first copy. fill leaves no connection to it open.
+func (p *Template) Copy(t testing.TB, fill func(dsn string) error) string {
+	t.Helper()
+	s, err := sharedServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.once.Do(func() {
+		p.name = databaseName("template")
+		if p.err = s.exec("CREATE DATABASE " + p.name + " OWNER " + role); p.err == nil {
+			p.err = fill(s.DSN(p.name))
+		}
+	})
+	if p.err != nil {
+		t.Fatal(p.err)
+	}
+	return s.create(t, " TEMPLATE "+p.name)
 }
 
 // sharedServer begins the shared server once; a second try would fail as the first.
@@ -65,11 +97,16 @@ func Run(m *testing.M) int {
 func cleanUp() error {
 	shared.Lock()
 	defer shared.Unlock()
-	if shared.server != nil {
-		if err := shared.server.Close(); err != nil {
-			return err
-		}
-		shared.server, shared.err = nil, errClosed
+	var err error
+	if shared.bouncer != nil {
+		err = shared.endBouncer()
 	}
+	if shared.server != nil {
+		err = errors.Join(err, shared.server.Close())
+	}
+	if err != nil {
+		return err
+	}
+	shared.server, shared.bouncer, shared.err = nil, nil, errClosed
 	return leaveHome()
 }

@@ -20,56 +20,100 @@ import (
 // statements, default_query_exec_mode=exec. The pgbouncer ends with the test.
 func Bouncer(t testing.TB, dsn string) string {
 	t.Helper()
-	address := parseDSN(dsn)
-	var err error
+	address, end, err := openBouncer(parseDSN(dsn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := end(); err != nil {
+			t.Error(err)
+		}
+	})
+	return address.String()
+}
+
+// Pooled is the address of a database of the shared server, as DSN or Copy made it,
+// through a pgbouncer that is begun with the first and that all tests of this process
+// share.
+func Pooled(t testing.TB, dsn string) string {
+	t.Helper()
+	through, err := sharedBouncer(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	through.Path = parseDSN(dsn).Path
+	return through.String()
+}
+
+// sharedBouncer begins the shared pgbouncer once, in front of the shared server.
+func sharedBouncer(dsn string) (through url.URL, err error) {
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.bouncer == nil && shared.err == nil {
+		shared.bouncer, shared.endBouncer, shared.err = openBouncer(parseDSN(dsn))
+	}
+	if shared.err != nil {
+		return through, shared.err
+	}
+	return *shared.bouncer, nil
+}
+
+// openBouncer starts a pgbouncer and returns where it leads to the database that direct
+// names, and how it is ended.
+func openBouncer(direct *url.URL) (through *url.URL, end func() error, err error) {
 	for range 10 {
-		if err = bounce(t, address); err == nil || !strings.Contains(err.Error(), "Address already in use") {
+		if through, end, err = bounce(direct); err == nil || !strings.Contains(err.Error(), "Address already in use") {
 			break // otherwise somebody took the port just now
 		}
 	}
 	if err != nil {
-		t.Fatalf("dbtest: pgbouncer: %v", err)
+		return nil, nil, fmt.Errorf("dbtest: pgbouncer: %w", err)
 	}
-	return address.String()
+	return through, end, nil
 }
 
-// bounce starts a pgbouncer and makes address lead there.
-func bounce(t testing.TB, address *url.URL) error {
-	dir, err := bouncerDir(t)
+func bounce(direct *url.URL) (through *url.URL, end func() error, err error) {
+	dir, err := bouncerDir()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
+	clean := func() error { return os.RemoveAll(dir) }
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, clean())
+		}
+	}()
 	port, err := freePort()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	if err := writeBouncer(dir, *address, port); err != nil {
-		return err
+	if err := writeBouncer(dir, *direct, port); err != nil {
+		return nil, nil, err
 	}
 	p, err := launch("pgbouncer", dir, syscall.SIGKILL, filepath.Join(dir, "pgbouncer.ini"))
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	t.Cleanup(func() {
+	clean = func() error {
 		if !p.ended() {
 			_ = p.cmd.Process.Kill()
 			<-p.done
 		}
-	})
-	through := *address
-	through.Host = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	query := through.Query()
-	query.Set("default_query_exec_mode", "exec")
-	through.RawQuery = query.Encode()
-	if err := awaitAnswer(p, through.String()); err != nil {
-		return fmt.Errorf("%w\n%s", err, logTail(dir))
+		return os.RemoveAll(dir)
 	}
-	*address = through
-	return nil
+	address := *direct
+	address.Host = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	query := address.Query()
+	query.Set("default_query_exec_mode", "exec")
+	address.RawQuery = query.Encode()
+	if err := awaitAnswer(p, address.String()); err != nil {
+		return nil, nil, fmt.Errorf("%w\n%s", err, logTail(dir))
+	}
+	return &address, clean, nil
 }
 
-// bouncerDir makes a directory for a pgbouncer, which goes with the test.
-func bouncerDir(t testing.TB) (string, error) {
+// bouncerDir makes a directory for a pgbouncer.
+func bouncerDir() (string, error) {
 	home, err := enterHome()
 	if err != nil {
 		return "", err
@@ -78,11 +122,6 @@ func bouncerDir(t testing.TB) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
 	return dir, give(dir)
 }
 

@@ -149,8 +149,14 @@ func (s *Server) address(user, database string) string {
 // dropped when the test ends, if the server still runs.
 func (s *Server) Create(t testing.TB) string {
 	t.Helper()
+	return s.create(t, "")
+}
+
+// create is Create with more to say of how the database is made.
+func (s *Server) create(t testing.TB, how string) string {
+	t.Helper()
 	name := databaseName(t.Name())
-	if err := s.exec("CREATE DATABASE " + name + " OWNER " + role); err != nil {
+	if err := s.exec("CREATE DATABASE " + name + " OWNER " + role + how); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

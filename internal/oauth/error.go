@@ -35,8 +35,8 @@ const (
 	LoginRequired           Code = "login_required"                    // OpenID Connect Core Section 3.1.2.6
 	ConsentRequired         Code = "consent_required"                  // OpenID Connect Core Section 3.1.2.6
 	UnmetAuthentication     Code = "unmet_authentication_requirements" // OpenID Connect Core Error Code unmet_authentication_requirements 1.0
-	RequestNotSupported     Code = "request_not_supported"             // OpenID Connect Core Section 3.1.2.6
-	RequestURINotSupported  Code = "request_uri_not_supported"         // OpenID Connect Core Section 3.1.2.6
+	InvalidRequestObject    Code = "invalid_request_object"            // OpenID Connect Core Section 3.1.2.6
+	InvalidRequestURI       Code = "invalid_request_uri"               // OpenID Connect Core Section 3.1.2.6
 	RegistrationUnsupported Code = "registration_not_supported"
 	InvalidRedirectURI      Code = "invalid_redirect_uri"    // RFC 7591 Section 3.2.2
 	InvalidClientMetadata   Code = "invalid_client_metadata" // RFC 7591 Section 3.2.2

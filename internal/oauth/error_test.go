@@ -18,7 +18,7 @@ func TestCodeStatus(t *testing.T) {
 	for code, want := range map[oauth.Code]int{
 		oauth.InvalidRequest: 400, oauth.InvalidGrant: 400, oauth.UnauthorizedClient: 400, oauth.UnsupportedGrantType: 400, oauth.InvalidScope: 400,
 		oauth.AccessDenied: 400, oauth.UnsupportedResponseType: 400, oauth.InvalidTarget: 400, oauth.UnsupportedTokenType: 400,
-		oauth.LoginRequired: 400, oauth.ConsentRequired: 400, oauth.RequestNotSupported: 400, oauth.RequestURINotSupported: 400,
+		oauth.LoginRequired: 400, oauth.ConsentRequired: 400, oauth.InvalidRequestObject: 400, oauth.InvalidRequestURI: 400,
 		oauth.RegistrationUnsupported: 400, oauth.InvalidRedirectURI: 400, oauth.InvalidClientMetadata: 400,
 		oauth.InvalidClient: 401, oauth.InvalidToken: 401, oauth.InsufficientScope: 403, oauth.ServerError: 500, oauth.TemporarilyUnavailable: 503,
 		"a_code_of_tomorrow": 400,

@@ -40,6 +40,10 @@ type ClientMetadata struct {
 	SubjectType     string   `json:"subject_type,omitempty"`                    // "" means public
 	AuthSigningAlg  string   `json:"token_endpoint_auth_signing_alg,omitempty"` // of assertions; "" means any that fits a key
 
+	RequestURIs          []string `json:"request_uris,omitempty"`                  // where request objects lie
+	RequestObjectAlg     string   `json:"request_object_signing_alg,omitempty"`    // "" means any that fits a key
+	RequireSignedRequest bool     `json:"require_signed_request_object,omitempty"` // RFC 9101 Section 10.5
+
 	// Members of OpenID Connect RP-Initiated Logout Section 3.1.
 	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
 
@@ -348,6 +352,26 @@ func (m *ClientMetadata) checkOpenID() error {
 	if m.SubjectType != "" && m.SubjectType != SubjectPublic {
 		return metadataError("subject_type must be public")
 	}
+	if err := m.checkRequestObjects(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// checkRequestObjects looks at how the client may send its requests.
+func (m *ClientMetadata) checkRequestObjects() error {
+	if len(m.RequestURIs) > maxRedirectURIs {
+		return metadataError("at most %d request_uris can be registered", maxRedirectURIs)
+	}
+	for _, text := range m.RequestURIs {
+		uri, err := url.Parse(text)
+		if err != nil || uri.Scheme != "https" || uri.Host == "" || uri.User != nil || !isText(text, maxURI) {
+			return metadataError("request_uris must be https URLs")
+		}
+	}
+	if len(m.JWKS) == 0 && m.JWKSURI == "" && (m.RequireSignedRequest || len(m.RequestURIs) > 0 || m.RequestObjectAlg != "") {
+		return metadataError("request objects need jwks or jwks_uri to verify them with")
+	}
 	return nil
 }
 
@@ -390,6 +414,8 @@ type ServerMetadata struct {
 	AuthorizationResponseISSParameterSupported bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207 Section 3
 	RequestParameterSupported                  bool     `json:"request_parameter_supported"`
 	RequestURIParameterSupported               bool     `json:"request_uri_parameter_supported"`
+	RequireRequestURIRegistration              bool     `json:"require_request_uri_registration"`
+	RequestObjectAlgsSupported                 []string `json:"request_object_signing_alg_values_supported"`
 	PromptValuesSupported                      []string `json:"prompt_values_supported"`
 
 	// Members of OpenID Connect Discovery Section 3.

@@ -90,11 +90,25 @@ func (l *Log) tail(size int) string {
 // first.
 func Start(t testing.TB, edits ...func(*config.Config)) *Server {
 	t.Helper()
-	return StartIn(t, t.TempDir(), edits...)
+	data := t.TempDir()
+	prepare(t, data)
+	return StartIn(t, data, edits...)
+}
+
+// StartHashing is Start for a test about the hashes of passwords, which take here what
+// they take in a server that people use.
+func StartHashing(t testing.TB, edits ...func(*config.Config)) *Server {
+	t.Helper()
+	return start(t, t.TempDir(), login.NewHasher(1, 1).Memory, edits)
 }
 
 // StartIn is Start on a data directory that may hold a database already.
 func StartIn(t testing.TB, data string, edits ...func(*config.Config)) *Server {
+	t.Helper()
+	return start(t, data, hashMemory, edits)
+}
+
+func start(t testing.TB, data string, hashMemory uint32, edits []func(*config.Config)) *Server {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -114,6 +128,7 @@ func StartIn(t testing.TB, data string, edits ...func(*config.Config)) *Server {
 	if s.Server, err = server.New(context.Background(), c, server.Options{Log: log, Now: s.Clock.Now}); err != nil {
 		t.Fatal(err)
 	}
+	s.Hasher.Memory = hashMemory
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx, listener) }()
@@ -171,9 +186,15 @@ func database(t testing.TB, data string) string {
 // operator is who makes what tests need.
 var operator = store.By{Actor: "test"}
 
-// hashed is the hash of Password, made once: it is slow on purpose.
+// hashMemory is what a hash takes here, in KiB. What a server uses is slow on purpose:
+// most of the tests would wait for nothing else. Those of package login use that.
+const hashMemory = 64
+
+// hashed is the hash of Password.
 var hashed = sync.OnceValues(func() (string, error) {
-	return login.NewHasher(1, 1).Hash(context.Background(), Password)
+	h := login.NewHasher(1, 1)
+	h.Memory = hashMemory
+	return h.Hash(context.Background(), Password)
 })
 
 // User makes a user with Password.

@@ -119,6 +119,10 @@ func (d *Discovery) fixed() oauth.ServerMetadata {
 		UILocalesSupported:                         []string{"en", "zh-Hans"},
 		PromptValuesSupported:                      []string{"none", "login", "consent", "select_account"},
 		AuthorizationResponseISSParameterSupported: true,
+		RequestParameterSupported:                  true,
+		RequestURIParameterSupported:               true,
+		RequireRequestURIRegistration:              true,
+		RequestObjectAlgsSupported:                 jose.ForeignAlgorithms,
 
 		UserInfoEndpoint:                   d.Issuer.URL + UserInfoPath,
 		EndSessionEndpoint:                 d.Issuer.URL + EndSessionPath,

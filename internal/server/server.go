@@ -42,6 +42,8 @@ type Server struct {
 	jobs    context.CancelFunc
 	jobsEnd chan struct{}
 
+	fetch func(ctx context.Context, address string, mediaTypes ...string) ([]byte, error)
+
 	instruments instruments
 	metrics     *metricsServer // nil when metrics are served nowhere
 
@@ -169,7 +171,8 @@ func (s *Server) begin(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	fetcher := web.NewFetcher(authorities, s.config.OutboundNetworks)
-	s.Clients.Keys = &client.Keys{Fetch: fetcher.Get, Now: s.now}
+	s.fetch = fetcher.Get
+	s.Clients.Keys = &client.Keys{Fetch: s.fetch, Now: s.now}
 	if s.handler, err = s.routes(o); err != nil {
 		return err
 	}
@@ -238,7 +241,7 @@ func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, 
 	}
 	authorization := &authorize.Endpoint{
 		Store: s.Store, Issuer: iss, Sessions: sessions, Browsers: browsers, Pages: pages, Now: s.now, Base: base,
-		RequestLifetime: c.RequestLifetime, CodeLifetime: c.CodeLifetime, AccessTokenLifetime: c.AccessTokenLifetime,
+		Keys: s.Clients.Keys, Fetch: s.fetch, RequestLifetime: c.RequestLifetime, CodeLifetime: c.CodeLifetime, AccessTokenLifetime: c.AccessTokenLifetime,
 		Forbidden: c.ForbiddenGrants, Scopes: scopeTexts(c.Scopes),
 	}
 	signIn := &login.Endpoint{Authenticator: users, Sessions: sessions, Browsers: browsers, Pages: pages, Flow: authorization, Base: base}

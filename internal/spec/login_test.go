@@ -471,7 +471,7 @@ func TestLogin_StuffingFromOneAddress(t *testing.T) {
 // of its own; one hashed at another cost is hashed again when it comes (PW-01).
 func TestLogin_PasswordHashing(t *testing.T) {
 	t.Parallel()
-	s := oauthtest.Start(t)
+	s := oauthtest.StartHashing(t)
 	first, err := s.Hasher.Hash(t.Context(), oauthtest.Password)
 	if err != nil {
 		t.Fatal(err)
@@ -550,7 +550,7 @@ func TestLogin_LongPasswords(t *testing.T) {
 // the rest are told to come back; tokens and keys are served meanwhile (PW-03).
 func TestLogin_FloodOfSignIns(t *testing.T) {
 	t.Parallel()
-	s := oauthtest.Start(t, behindProxy, func(c *config.Config) { c.PasswordHashSlots, c.PasswordHashQueue = 1, 20 })
+	s := oauthtest.StartHashing(t, behindProxy, func(c *config.Config) { c.PasswordHashSlots, c.PasswordHashQueue = 1, 20 })
 	app := s.App(t)
 	token := app.SignInAndExchange(t)
 	b := stranger(t, s)

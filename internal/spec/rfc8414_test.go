@@ -40,6 +40,8 @@ type serverMetadata struct {
 	Prompts               []string `json:"prompt_values_supported"`
 	Request               *bool    `json:"request_parameter_supported"`
 	RequestURI            *bool    `json:"request_uri_parameter_supported"`
+	RegisteredRequestURI  *bool    `json:"require_request_uri_registration"`
+	RequestAlgorithms     []string `json:"request_object_signing_alg_values_supported"`
 	UserInfoEndpoint      string   `json:"userinfo_endpoint"`
 	EndSessionEndpoint    string   `json:"end_session_endpoint"`
 	IDTokenAlgorithms     []string `json:"id_token_signing_alg_values_supported"`
@@ -78,7 +80,7 @@ func discover(t *testing.T, s *oauthtest.Server) serverMetadata {
 func TestRFC8414_2_Metadata(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
-	on, off := true, false
+	on := true
 	want := serverMetadata{
 		Issuer: s.URL, AuthorizationEndpoint: s.URL + "/authorize", TokenEndpoint: s.URL + "/token", JWKSURI: s.URL + "/jwks",
 		RevocationEndpoint: s.URL + "/revoke", IntrospectionEndpoint: s.URL + "/introspect",
@@ -88,7 +90,8 @@ func TestRFC8414_2_Metadata(t *testing.T) {
 		AuthMethods:       []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"},
 		RevocationMethods: []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"}, IntrospectionMethods: []string{"client_secret_basic", "client_secret_post", "private_key_jwt"},
 		ChallengeMethods: []string{"S256"}, Locales: []string{"en", "zh-Hans"}, Prompts: []string{"none", "login", "consent", "select_account"},
-		Request: &off, RequestURI: &off, UserInfoEndpoint: s.URL + "/userinfo", EndSessionEndpoint: s.URL + "/end-session", IDTokenAlgorithms: []string{"RS256", "ES256"},
+		Request: &on, RequestURI: &on, RegisteredRequestURI: &on, RequestAlgorithms: []string{"RS256", "PS256", "ES256", "EdDSA"},
+		UserInfoEndpoint: s.URL + "/userinfo", EndSessionEndpoint: s.URL + "/end-session", IDTokenAlgorithms: []string{"RS256", "ES256"},
 		BackchannelLogout: &on, BackchannelLogoutSession: &on, FrontchannelLogout: &on, FrontchannelLogoutSession: &on, CheckSessionIframe: s.URL + "/check-session",
 	}
 	if diff := cmp.Diff(want, discover(t, s)); diff != "" {
@@ -193,8 +196,8 @@ func TestRFC8414_2_ListsAreTrue(t *testing.T) {
 	for name, pairs := range map[string][]string{
 		"unsupported_response_type": {"response_type", "none"},
 		"invalid_request":           {"response_mode", "web_message"},
-		"request_not_supported":     {"request", "x"},
-		"request_uri_not_supported": {"request_uri", "https://app.example/x"},
+		"invalid_request_object":    {"request", "x"},
+		"invalid_request_uri":       {"request_uri", "https://app.example/x"},
 	} {
 		if got := ask(pairs...); got.Get("error") != name {
 			t.Errorf("%v: %v, want %s", pairs, got, name)

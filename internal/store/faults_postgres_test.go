@@ -284,7 +284,7 @@ func TestOutage(t *testing.T) { //nolint:paralleltest // it counts goroutines
 	} {
 		t.Run(name, func(t *testing.T) {
 			const connections = 4
-			r := remoteTo(t, dbtest.DSN(t), store.Options{Connections: connections})
+			r := remoteTo(t, clusterDSN(t), store.Options{Connections: connections})
 			busy(t, r.Store, connections)
 			before := runtime.NumGoroutine()
 			fault.begin(r.proxy)
@@ -328,7 +328,7 @@ func TestOutage(t *testing.T) { //nolint:paralleltest // it counts goroutines
 // while it holds the first.
 func TestOneConnection(t *testing.T) {
 	t.Parallel()
-	for name, dsn := range map[string]string{"direct": dbtest.DSN(t), "pooled": dbtest.Bouncer(t, dbtest.DSN(t))} {
+	for name, dsn := range map[string]string{"direct": clusterDSN(t), "pooled": dbtest.Bouncer(t, clusterDSN(t))} {
 		s, err := store.Open(t.Context(), dsn, store.Options{Connections: 1})
 		must(t, err)
 		for _, call := range everyCall(newParty(t, func(testing.TB) *store.Store { return s })) {
@@ -429,7 +429,7 @@ func TestSerialization(t *testing.T) {
 			for where, atCommit := range map[string]bool{"at the statement": false, "at the commit": true} {
 				t.Run(state+", "+name+", "+where, func(t *testing.T) {
 					t.Parallel()
-					dsn := dbtest.DSN(t)
+					dsn := clusterDSN(t)
 					p, direct := newParty(t, func(t testing.TB) *store.Store { return openDSN(t, dsn) }), raw(t, dsn)
 					g := p.createPending(t, "a")
 					refuse(t, direct, tt.table, state, 3, atCommit)
@@ -445,7 +445,7 @@ func TestSerialization(t *testing.T) {
 	}
 	t.Run("always", func(t *testing.T) {
 		t.Parallel()
-		dsn := dbtest.DSN(t)
+		dsn := clusterDSN(t)
 		p, direct := newParty(t, func(t testing.TB) *store.Store { return openDSN(t, dsn) }), raw(t, dsn)
 		p.createPending(t, "a")
 		refuse(t, direct, "oauth_grant", "40001", 1<<30, false)

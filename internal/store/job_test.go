@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hufu-auth/hufu/internal/dbtest"
 	"github.com/hufu-auth/hufu/internal/store"
 )
 
@@ -16,7 +15,7 @@ import (
 // back.
 func TestHoldJob(t *testing.T) {
 	t.Parallel()
-	dsn := dbtest.DSN(t)
+	dsn := clusterDSN(t)
 	s := openDSN(t, dsn)
 	const length = 30 * time.Second
 	for name, holds := range map[string][]struct {
@@ -48,7 +47,7 @@ func TestHoldJob(t *testing.T) {
 // in nobody's way.
 func TestHoldJobRace(t *testing.T) {
 	t.Parallel()
-	dsn := dbtest.DSN(t)
+	dsn := clusterDSN(t)
 	stores := []*store.Store{openDSN(t, dsn), openDSN(t, dsn), openDSN(t, dsn)}
 	for round := range 40 {
 		at := now.Add(time.Duration(round) * time.Minute) // the hold of the last round is over

@@ -28,7 +28,7 @@ func listeners(t testing.TB, s *store.Store) int64 {
 // nothing to hear when nothing has changed (RE-12).
 func TestChangesHeard(t *testing.T) {
 	t.Parallel()
-	dsn := dbtest.DSN(t)
+	dsn := clusterDSN(t)
 	s, other := openDSN(t, dsn), openDSN(t, dsn)
 	heard(t, "what was changed before the store listened", s)
 	for _, change := range clientChanges[:4] {
@@ -85,7 +85,7 @@ func TestListenAgain(t *testing.T) {
 // Behind a pooler nobody can listen, and nobody tries; a change is found by looking.
 func TestListenBehindPooler(t *testing.T) {
 	t.Parallel()
-	dsn := dbtest.DSN(t)
+	dsn := clusterDSN(t)
 	pooled := openDSN(t, dbtest.Bouncer(t, dsn))
 	client(t, pooled, "app")
 	follow(t, pooled)

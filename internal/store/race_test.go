@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hufu-auth/hufu/internal/dbtest"
 	"github.com/hufu-auth/hufu/internal/store"
 )
 
@@ -29,7 +28,7 @@ func eachFleet(t *testing.T, test func(t *testing.T, f *fleet)) {
 	for name, open := range map[string]func(t testing.TB) []*store.Store{
 		"SQLite": func(t testing.TB) []*store.Store { return []*store.Store{open(t)} },
 		"PostgreSQL": func(t testing.TB) []*store.Store {
-			dsn := dbtest.DSN(t)
+			dsn := clusterDSN(t)
 			return []*store.Store{openDSN(t, dsn), openDSN(t, dsn), openDSN(t, dsn)}
 		},
 	} {

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,7 +19,36 @@ import (
 // open opens a new database until the test ends.
 func open(t testing.TB) *store.Store {
 	t.Helper()
-	return openAt(t, filepath.Join(t.TempDir(), "hufu.db"))
+	path := filepath.Join(t.TempDir(), "hufu.db")
+	file, err := emptyFile()
+	must(t, err)
+	must(t, os.WriteFile(path, file, 0o600))
+	return openAt(t, path)
+}
+
+// emptyFile is a SQLite file with the tables and nothing in them: to copy it takes far
+// less time than to make them. So does emptyCluster with a database of PostgreSQL.
+var emptyFile = sync.OnceValues(func() ([]byte, error) {
+	folder, err := os.MkdirTemp("", "hufu-store-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(folder)
+	path := filepath.Join(folder, "hufu.db")
+	if err := makeTables("sqlite:" + path); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
+var emptyCluster dbtest.Template
+
+func makeTables(dsn string) error {
+	s, err := store.Open(context.Background(), dsn, store.Options{})
+	if err != nil {
+		return err
+	}
+	return s.Close()
 }
 
 func openAt(t testing.TB, path string) *store.Store {
@@ -48,14 +77,10 @@ type opener func(t testing.TB) *store.Store
 // out by the transaction.
 func eachEngine(t *testing.T, test func(t *testing.T, open opener)) {
 	t.Helper()
-	for name, engine := range map[string]func(t testing.TB) opener{
-		"SQLite":     func(testing.TB) opener { return open },
-		"PostgreSQL": func(testing.TB) opener { return openPostgres },
-		"pgbouncer":  openPooled,
-	} {
+	for name, open := range map[string]opener{"SQLite": open, "PostgreSQL": openPostgres, "pgbouncer": openPooled} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, engine(t))
+			test(t, open)
 		})
 	}
 }
@@ -80,22 +105,19 @@ func fileDSN(t testing.TB) string {
 
 func openPostgres(t testing.TB) *store.Store {
 	t.Helper()
-	return openDSN(t, dbtest.DSN(t))
+	return openDSN(t, clusterDSN(t))
 }
 
-// openPooled starts a pgbouncer, through which databases are opened.
-func openPooled(t testing.TB) opener {
+// clusterDSN names a database of PostgreSQL with the tables and nothing in them.
+func clusterDSN(t testing.TB) string {
 	t.Helper()
-	pooler, err := url.Parse(dbtest.Bouncer(t, dbtest.DSN(t)))
-	must(t, err)
-	return func(t testing.TB) *store.Store {
-		t.Helper()
-		direct, err := url.Parse(dbtest.DSN(t))
-		must(t, err)
-		through := *pooler
-		through.Path = direct.Path
-		return openDSN(t, through.String())
-	}
+	return emptyCluster.Copy(t, makeTables)
+}
+
+// openPooled opens a database behind a pgbouncer.
+func openPooled(t testing.TB) *store.Store {
+	t.Helper()
+	return openDSN(t, dbtest.Pooled(t, clusterDSN(t)))
 }
 
 // now is the time at which everything happens in these tests.
