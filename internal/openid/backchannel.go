@@ -29,11 +29,18 @@ type Backchannel struct {
 	once    sync.Once
 	places  chan struct{} // one for each notice on its way
 	running sync.WaitGroup
+
+	mu   sync.Mutex
+	deaf map[string]time.Time // clients that do not answer, and until when that is taken for granted
 }
 
 // maxUnderWay is how many notices are on their way at once, so that clients that do not
 // answer cost no more than that.
 const maxUnderWay = 32
+
+// deafness is how long a client that did not answer is not gone to: a thousand sessions of
+// it, ended at once, would keep every place for as long as they all take.
+const deafness = 5 * time.Second
 
 // waits are the times between the attempts to tell a client. When they are used up it
 // is not told.
@@ -116,6 +123,9 @@ func (b *Backchannel) send(ctx context.Context, n store.LogoutNotice) (outcome, 
 	case !c.DisabledAt.IsZero() || c.Metadata.BackchannelLogoutURI == "":
 		return told, nil
 	}
+	if b.isDeaf(c.ID) {
+		return toldLater, errors.New("it did not answer a moment ago")
+	}
 	token, err := b.Issuer.LogoutToken(c.ID, &c.Metadata, n.UserID, n.SID)
 	if err != nil {
 		return toldLater, err
@@ -123,6 +133,7 @@ func (b *Backchannel) send(ctx context.Context, n store.LogoutNotice) (outcome, 
 	status, err := b.Post(ctx, c.Metadata.BackchannelLogoutURI, url.Values{"logout_token": {token}})
 	switch {
 	case err != nil:
+		b.noteDeaf(c.ID)
 		return toldLater, err
 	case status == http.StatusOK, status == http.StatusNoContent: // Section 2.8
 		return told, nil
@@ -130,4 +141,24 @@ func (b *Backchannel) send(ctx context.Context, n store.LogoutNotice) (outcome, 
 		return toldNever, errors.New("it has refused the logout token")
 	}
 	return toldLater, fmt.Errorf("it has answered with status %d", status)
+}
+
+// isDeaf reports whether a client did not answer a moment ago.
+func (b *Backchannel) isDeaf(clientID string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	until, known := b.deaf[clientID]
+	if known && !b.Now().Before(until) {
+		delete(b.deaf, clientID)
+	}
+	return b.Now().Before(until)
+}
+
+func (b *Backchannel) noteDeaf(clientID string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.deaf == nil {
+		b.deaf = map[string]time.Time{}
+	}
+	b.deaf[clientID] = b.Now().Add(deafness)
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/hufu-auth/hufu/internal/config"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/oauthtest"
+	"github.com/hufu-auth/hufu/internal/store"
 )
 
 // A receiver is the https server of clients, which listens to what they are told. What
@@ -284,6 +285,46 @@ func TestOpenIDBackchannel_2_5_SlowReceivers(t *testing.T) {
 		t.Error("a token is in the log")
 	}
 }
+
+// A hundred sessions of a client that does not answer, ended all at once, keep nobody else
+// waiting for longer than one of them (LO-02).
+func TestOpenIDBackchannel_2_5_DeadReceiver(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	s := oauthtest.Start(t, r.reaches)
+	hang := make(chan struct{})
+	t.Cleanup(func() { close(hang) })
+	r.do["/dead"] = func(http.ResponseWriter, *http.Request) { <-hang }
+	dead, quick := newRelyingParty(t, s, backchannel(r.URL+"/dead")), newRelyingParty(t, s, backchannel(r.URL+"/quick"))
+	now := s.Clock.Now()
+	session := func(p *relyingParty, sid string) {
+		t.Helper()
+		ok(t, s.Store.CreateSession(t.Context(), &store.Session{SID: sid, UserID: p.user.ID, UserEpoch: p.user.Epoch, AuthTime: now, CreatedAt: now, ExpiresAt: now.Add(time.Hour)}, sid, "", theOperator))
+		ok(t, s.Store.CreateGrant(t.Context(), &store.Grant{
+			ID: store.NewGrantID(), GrantType: oauth.GrantAuthorizationCode, ClientID: p.ClientID, ClientEpoch: 1, UserID: p.user.ID, UserEpoch: p.user.Epoch,
+			SID: sid, CreatedAt: now, ExpiresAt: now.Add(time.Hour), HearsOfLogout: true,
+		}, nil, theOperator))
+	}
+	for i := range 200 {
+		session(dead, fmt.Sprint("dead", i))
+	}
+	ok(t, s.Store.DisableUser(t.Context(), dead.user.ID, now, theOperator))
+	r.wait(t, "/dead", 32)
+	quick.user = s.User(t, "bob")
+	session(quick, "quick")
+	ok(t, second(s.Store.EndSession(t.Context(), "quick", s.Clock.Now(), theOperator)))
+	began := time.Now()
+	r.wait(t, "/quick", 1)
+	if took := time.Since(began); took > 12*time.Second {
+		t.Errorf("told after %v", took)
+	}
+	if n := len(r.at("/dead")); n > 64 {
+		t.Errorf("%d times at a client that does not answer", n)
+	}
+}
+
+// second is the error of a call that also returns something.
+func second[T any](_ T, err error) error { return err }
 
 // Section 2.8: 200 and 204 are yes, 400 is no for good, and everything else is tried
 // again, later and later, until it is given up with a line in the log (LO-02).

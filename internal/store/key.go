@@ -148,7 +148,7 @@ func (s *Store) ResetKeys(ctx context.Context, check string, now time.Time, by B
 		if _, err := tx.exec(ctx, `UPDATE server SET key_check = $1, epoch = epoch + 1`, check); err != nil {
 			return err
 		}
-		if _, err := tx.tellClients(ctx, everySession, "", now); err != nil {
+		if err := tx.allEnded(ctx, now); err != nil {
 			return err
 		}
 		return tx.record(ctx, Event{At: now, Kind: EventKeysReset, By: by})
@@ -201,7 +201,7 @@ func (s *Store) RevokeAll(ctx context.Context, now time.Time, by By) error {
 		if _, err := tx.exec(ctx, `UPDATE server SET epoch = epoch + 1`); err != nil {
 			return err
 		}
-		if _, err := tx.tellClients(ctx, everySession, "", now); err != nil {
+		if err := tx.allEnded(ctx, now); err != nil {
 			return err
 		}
 		return tx.record(ctx, Event{At: now, Kind: EventRevokeAll, By: by})

@@ -125,7 +125,7 @@ func (tx *Tx) revokeOfSession(ctx context.Context, sid string, now time.Time, re
 		WHERE session_id = $1 AND session_id <> '' AND revoked_at IS NULL`, sid, now.Unix(), reason); err != nil {
 		return nil, err
 	}
-	return tx.tellClients(ctx, oneSession, sid, now)
+	return tx.sessionEnded(ctx, sid, now)
 }
 
 // EndSession signs a browser out, ends the grants bound to its session, and has the

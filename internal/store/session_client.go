@@ -51,24 +51,35 @@ func (tx *Tx) prolongClients(ctx context.Context, n *Session) error {
 	return err
 }
 
-// Which sessions have ended, of those in session_client; $1 names them.
-const (
-	oneSession   = `sid = $1`
-	allOfUser    = `user_id = $1`
-	everySession = `$1 = ''`
-)
+// endedNow has the clients of sessions be told that have ended. It is part of every
+// transaction that ends one.
+const endedNow = `UPDATE session_client SET ended_at = $2, due_at = $3, expires_at = $4 WHERE ended_at IS NULL AND `
 
-// tellClients has the clients of sessions that have ended be told, and returns them. It
-// is part of every transaction that ends a session.
-func (tx *Tx) tellClients(ctx context.Context, which, value string, now time.Time) (clients []string, err error) {
+func endedAt(which string, now time.Time) []any {
+	return []any{which, now.Unix(), now.UnixMilli(), now.Add(tellFor).Unix()}
+}
+
+// sessionEnded does it for one session, and returns the clients.
+func (tx *Tx) sessionEnded(ctx context.Context, sid string, now time.Time) (clients []string, err error) {
 	err = tx.each(ctx, func(r fields) error {
 		var id string
 		err := r.Scan(&id)
 		clients = append(clients, id)
 		return err
-	}, `UPDATE session_client SET ended_at = $2, due_at = $3, expires_at = $4 WHERE `+which+` AND ended_at IS NULL RETURNING client_id`,
-		value, now.Unix(), now.UnixMilli(), now.Add(tellFor).Unix())
+	}, endedNow+`sid = $1 RETURNING client_id`, endedAt(sid, now)...)
 	return clients, err
+}
+
+// userEnded does it for every session of a user.
+func (tx *Tx) userEnded(ctx context.Context, userID string, now time.Time) error {
+	_, err := tx.exec(ctx, endedNow+`user_id = $1`, endedAt(userID, now)...)
+	return err
+}
+
+// allEnded does it for every session there is.
+func (tx *Tx) allEnded(ctx context.Context, now time.Time) error {
+	_, err := tx.exec(ctx, endedNow+`sid <> $1`, endedAt("", now)...)
+	return err
 }
 
 // SignOuts is a channel that holds something when there is reason to call

@@ -225,7 +225,7 @@ func TestClaimLogoutNoticesRace(t *testing.T) {
 		for i := range clients {
 			must(t, f.CreateClient(t.Context(), &store.Client{ID: fmt.Sprint("loud", i), CreatedAt: now}, by))
 		}
-		for round := range 5 {
+		for round := range 20 {
 			sid := fmt.Sprint("sid", round)
 			joined(t, f.party, sid)
 			for i := range clients {

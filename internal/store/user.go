@@ -106,7 +106,7 @@ func (s *Store) changeUser(ctx context.Context, act, id string, now time.Time, b
 			return none
 		}
 		if endsSessions[kind] {
-			if _, err := tx.tellClients(ctx, allOfUser, id, now); err != nil {
+			if err := tx.userEnded(ctx, id, now); err != nil {
 				return err
 			}
 		}
