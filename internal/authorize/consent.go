@@ -50,7 +50,7 @@ func (e *Endpoint) openSignedIn(r *http.Request, sealed string) (*request, *stor
 	if err != nil {
 		return nil, nil, err
 	}
-	if q.err != nil || !q.resumed || session == nil || foreign || e.needsSignIn(r, q, session) {
+	if q.err != nil || !q.resumed || session == nil || foreign || e.needsSignIn(r, q, session) || e.needsChoice(r, q, session) {
 		return nil, nil, &web.SeeOther{URL: e.ResumeURL(sealed)}
 	}
 	return q, session, nil

@@ -74,8 +74,8 @@ func (e *Endpoint) Serve(path string) web.Handler {
 		if err != nil && (form.Get("client_id") == "" || form.Get("redirect_uri") == "") {
 			return err // whom to tell is not certain
 		}
-		q, err := e.validate(r.Context(), path, form, err)
-		if err != nil {
+		q := &request{path: path, form: form}
+		if err := e.validate(r.Context(), q, err); err != nil {
 			return e.refuse(w, r, q, err)
 		}
 		if r.Method == http.MethodPost && !e.bringsCookies(r) {
@@ -141,8 +141,13 @@ func (e *Endpoint) dispatch(w http.ResponseWriter, r *http.Request, q *request) 
 		return e.refuse(w, r, q, oauth.Errorf(oauth.LoginRequired, "the user must sign in"))
 	case foreign && e.signedInFor(r, q, session):
 		return e.refuse(w, r, q, oauth.Errorf(oauth.LoginRequired, "another user signed in than the one who was asked for"))
+	case e.offersChoice(r, q, session):
+		return e.toPage(w, r, q, login.SelectPath)
 	default:
 		return e.toPage(w, r, q, login.Path)
+	}
+	if e.needsChoice(r, q, session) {
+		return e.toPage(w, r, q, login.SelectPath)
 	}
 	asks, err := e.needsConsent(r, q, session)
 	if err != nil {
@@ -184,10 +189,37 @@ func (e *Endpoint) needsSignIn(r *http.Request, q *request, session *store.Sessi
 	if e.signedInFor(r, q, session) {
 		return false
 	}
-	if q.prompts["login"] || q.prompts["select_account"] {
+	if q.prompts["login"] {
 		return true
 	}
 	return q.maxAge != nil && (*q.maxAge == 0 || e.Now().Sub(session.AuthTime) > time.Duration(*q.maxAge)*time.Second)
+}
+
+// needsChoice says whether the person must still say with which account to go on. Who has
+// signed in for this very request has said so.
+func (e *Endpoint) needsChoice(r *http.Request, q *request, session *store.Session) bool {
+	return q.prompts["select_account"] && q.chosen != e.Sessions.Mark(r) && !e.signedInFor(r, q, session)
+}
+
+// offersChoice reports whether somebody who must sign in may first choose as whom: nobody
+// is signed in, and the browser knows accounts.
+func (e *Endpoint) offersChoice(r *http.Request, q *request, session *store.Session) bool {
+	return q.prompts["select_account"] && !q.prompts["login"] && session == nil && len(e.Sessions.Accounts(r)) > 0
+}
+
+// Choose implements login.Flow: the choice is for the session that the browser has now,
+// and for no later one.
+func (e *Endpoint) Choose(w http.ResponseWriter, r *http.Request, sealed string) error {
+	q, err := e.open(r, sealed)
+	if err != nil {
+		return err
+	}
+	q.chosen = e.Sessions.Mark(r)
+	again, err := e.seal(q, e.Browsers.Mark(r))
+	if err != nil {
+		return e.refuse(w, r, q, err)
+	}
+	return web.Redirect(w, e.ResumeURL(again))
 }
 
 // clockSkew is how far the clocks of two replicas may be apart.

@@ -49,8 +49,9 @@ type request struct {
 	created     time.Time
 	sessionMark string // of the session that the request found
 	session     *store.Session
-	looked      bool // whether there is a session, which is in session then
-	resumed     bool // it has been sealed, so pages may have been shown
+	looked      bool   // whether there is a session, which is in session then
+	resumed     bool   // it has been sealed, so pages may have been shown
+	chosen      string // mark of the session that the person has chosen; "" for none
 }
 
 // begin gives a request a name of its own.
@@ -67,28 +68,22 @@ const (
 
 // validate checks an authorization request in the order of RFC 6749 Section
 // 4.1.2.1: first what decides whether the client may be told at all, then the
-// rest. The request is returned beside an error as far as it got. broken is what
-// was wrong with a parameter that the form was parsed without.
-func (e *Endpoint) validate(ctx context.Context, path string, form oauth.Form, broken error) (*request, error) {
-	q := &request{path: path, form: form, uiLocales: bound(form.Get("ui_locales"), maxHint)}
+// rest. Beside an error the request is as far as it got. broken is what was wrong with
+// a parameter that the form was parsed without.
+func (e *Endpoint) validate(ctx context.Context, q *request, broken error) error {
+	q.uiLocales = bound(q.form.Get("ui_locales"), maxHint)
 	if err := e.findClient(ctx, q); err != nil {
-		return q, err
+		return err
 	}
 	if err := e.openObject(ctx, q); err != nil {
 		if q.form.Get("redirect_uri") == "" {
-			return q, err // the one that counts may be in the object
+			return err // the one that counts may be in the object
 		}
 		broken = errors.Join(broken, err)
 	}
-	return e.validateOpened(q, broken)
-}
-
-// validateOpened is validate for a request whose client is known and whose request object
-// was opened.
-func (e *Endpoint) validateOpened(q *request, broken error) (*request, error) {
 	q.state, q.uiLocales = q.form.Get("state"), bound(q.form.Get("ui_locales"), maxHint)
 	if err := q.matchRedirect(); err != nil {
-		return q, err
+		return err
 	}
 	// From here on the client can be told. The mode comes first: errors use it.
 	for _, check := range []func() error{
@@ -98,10 +93,10 @@ func (e *Endpoint) validateOpened(q *request, broken error) (*request, error) {
 		q.checkOpenID, func() error { return e.findSubjects(q) },
 	} {
 		if err := check(); err != nil {
-			return q, err
+			return err
 		}
 	}
-	return q, nil
+	return nil
 }
 
 func (e *Endpoint) findClient(ctx context.Context, q *request) error {
@@ -379,7 +374,7 @@ func (q *request) view() web.Client {
 func (e *Endpoint) restartURL(q *request) string {
 	if q.object {
 		anew := *q
-		anew.id = ""
+		anew.id, anew.chosen = "", ""
 		if sealed, err := e.seal(&anew, ""); err == nil {
 			return e.ResumeURL(sealed)
 		}

@@ -24,6 +24,8 @@ var requestObjectMedia = []string{"application/oauth-authz-req+jwt", "applicatio
 func (e *Endpoint) openObject(ctx context.Context, q *request) error {
 	text, uri := q.form.Get("request"), q.form.Get("request_uri")
 	switch {
+	case q.object: // it was opened when the request began
+		return nil
 	case text != "" && uri != "":
 		return oauth.Errorf(oauth.InvalidRequest, "request and request_uri exclude each other")
 	case text != "":

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hufu-auth/hufu/internal/issuer"
@@ -31,8 +32,12 @@ type sealedRequest struct {
 // parameters: none of them has an empty name.
 const notes = ""
 
-// noteObject tells that the parameters are those of a request object.
-const noteObject = "object"
+// What notes say: that the parameters are those of a request object, and which session the
+// person has chosen.
+const (
+	noteObject = "object"
+	noteChosen = "chosen " // and its mark
+)
 
 // encode writes the texts one behind the other, each with its length in front.
 // An escaping format would make a state of quotes twice as long, and so refuse
@@ -101,6 +106,9 @@ func (e *Endpoint) seal(q *request, browser string) (string, error) {
 	if q.object {
 		s.form[notes] = append(s.form[notes], noteObject)
 	}
+	if q.chosen != "" {
+		s.form[notes] = append(s.form[notes], noteChosen+q.chosen)
+	}
 	sealed, err := e.Issuer.Ring.Seal(issuer.PurposeRequest, s.encode())
 	if err == nil && len(sealed) > maxSealed {
 		return "", oauth.Errorf(oauth.InvalidRequest, "the request is too long")
@@ -146,13 +154,12 @@ func (e *Endpoint) reopen(ctx context.Context, s *sealedRequest) (*request, erro
 	known := s.form[notes]
 	delete(s.form, notes)
 	q := &request{path: s.path, form: oauth.NewForm(s.form), object: slices.Contains(known, noteObject)}
-	if err := e.findClient(ctx, q); err != nil {
-		return q, err
+	for _, note := range known {
+		if mark, ok := strings.CutPrefix(note, noteChosen); ok {
+			q.chosen = mark
+		}
 	}
-	if q.object {
-		return e.validateOpened(q, nil)
-	}
-	return e.validate(ctx, s.path, q.form, nil)
+	return q, e.validate(ctx, q, nil)
 }
 
 // ResumeURL implements login.Flow.

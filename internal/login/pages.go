@@ -27,6 +27,8 @@ type Flow interface {
 	ResumeURL(sealed string) string
 	// Cancel answers the client that the person has refused.
 	Cancel(w http.ResponseWriter, r *http.Request, sealed string) error
+	// Choose goes on with the account that is signed in, which the person has chosen.
+	Choose(w http.ResponseWriter, r *http.Request, sealed string) error
 }
 
 // An Endpoint is the sign-in page.
@@ -51,7 +53,10 @@ func (e *Endpoint) Serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := web.LoginPage{Request: form.Get("request")}
+	page := web.LoginPage{Request: form.Get("request"), Username: form.Get("username")}
+	if len(page.Username) > maxUsername {
+		page.Username = ""
+	}
 	return e.show(w, r, http.StatusOK, page)
 }
 

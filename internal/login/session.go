@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -116,7 +117,7 @@ func (s *Sessions) End(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	}
 	s.Cookies.Clear(w, sessionCookie)
 	s.Cookies.SetShared(w, stateCookie, "", 0)
-	return ended, nil
+	return ended, s.forget(w, r)
 }
 
 // A device is what the device cookie says: users who have signed in with this
@@ -124,6 +125,9 @@ func (s *Sessions) End(ctx context.Context, w http.ResponseWriter, r *http.Reque
 type device struct {
 	ID    string   `json:"i"`
 	Users []string `json:"u"`
+	// Names are those of users who have signed in and not out again, the last one first:
+	// accounts to choose from.
+	Names []string `json:"n,omitempty"`
 }
 
 // maxDeviceUsers bounds the cookie of a browser that many share.
@@ -161,7 +165,32 @@ func (s *Sessions) remember(w http.ResponseWriter, r *http.Request, user *store.
 			users = append(users, u)
 		}
 	}
-	d.Users = users
+	d.Users, d.Names = users, append([]string{user.Username}, without(d.Names, user.Username)...)
+	d.Names = d.Names[:min(len(d.Names), maxDeviceUsers)]
+	return s.setDevice(w, d)
+}
+
+// forget takes the name of whoever signs out off the browser's list: the last who has
+// signed in.
+func (s *Sessions) forget(w http.ResponseWriter, r *http.Request) error {
+	d := s.device(r)
+	if len(d.Names) == 0 || s.Cookies.Get(r, sessionCookie) == "" {
+		return nil
+	}
+	d.Names = d.Names[1:]
+	return s.setDevice(w, d)
+}
+
+// Accounts are the names of users who have signed in with this browser and not out again,
+// the last one first. They may have been renamed, disabled or deleted meanwhile.
+func (s *Sessions) Accounts(r *http.Request) []string { return s.device(r).Names }
+
+// without is a list less one of its texts.
+func without(list []string, text string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == text })
+}
+
+func (s *Sessions) setDevice(w http.ResponseWriter, d device) error {
 	plain, err := json.Marshal(d)
 	if err != nil {
 		return err

@@ -97,6 +97,11 @@ var scenes = []scene{
 			t.Errorf("status after many tries = %d", b.Status)
 		}
 	}},
+	{"select-account", "alice", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		b.Open(t, s.URL+"/login")
+		b.SignIn(t, "a.rather-long.user.name@department.example.org", oauthtest.Password)
+		b.Open(t, s.short.ask("/authorize", "s", "scope", "profile", "prompt", "select_account"))
+	}},
 	{"consent", "alice", opens(func(s *studio) string {
 		return s.short.ask("/authorize", "s", "scope", "profile email calendar.read", "redirect_uri", birch)
 	})},

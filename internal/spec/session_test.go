@@ -181,8 +181,8 @@ func TestOIDCCore_3_1_2_1_PromptNone(t *testing.T) {
 	})
 }
 
-// OpenID Connect Core Section 3.1.2.1: prompt=login and select_account ask for a
-// sign-in although there is a session, and only that sign-in goes on: not the old
+// OpenID Connect Core Section 3.1.2.1: prompt=login and max_age=0 ask for a sign-in
+// although there is a session, and only that sign-in goes on: not the old
 // session by another address, not one whose cookie was held back at first
 // (AZ-04).
 func TestOIDCCore_3_1_2_1_PromptLogin(t *testing.T) {
@@ -190,7 +190,7 @@ func TestOIDCCore_3_1_2_1_PromptLogin(t *testing.T) {
 	app := oauthtest.Start(t).App(t)
 	s := app.Server
 	oauthtest.EachAddress(t, func(t *testing.T, at oauthtest.Addresses) {
-		for _, pairs := range [][]string{{"prompt", "login"}, {"prompt", "select_account"}, {"prompt", "login consent"}, {"max_age", "0"}} {
+		for _, pairs := range [][]string{{"prompt", "login"}, {"prompt", "login select_account"}, {"prompt", "login consent"}, {"max_age", "0"}} {
 			b := signedIn(t, app)
 			s.Clock.Advance(2 * time.Minute)
 			old := sessionCookie(t, b)

@@ -85,7 +85,7 @@ func keysMadeInGo() map[string]bool {
 	for _, key := range playgroundKeys() {
 		used[key] = true
 	}
-	for _, page := range []Page{LoginPage{}, ConsentPage{}, LogoutPage{}, LoggedOutPage{}, FormPostPage{}, HomePage{}} {
+	for _, page := range []Page{LoginPage{}, SelectAccountPage{}, ConsentPage{}, LogoutPage{}, LoggedOutPage{}, FormPostPage{}, HomePage{}} {
 		used[page.frame().title] = true
 	}
 	return used

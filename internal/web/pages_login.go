@@ -33,12 +33,7 @@ func (c Client) view() clientView {
 		v.Name = v.Host
 	}
 	v.Long = room(v.Name) > 36
-	for _, letter := range v.Name {
-		if unicode.IsLetter(letter) || unicode.IsDigit(letter) {
-			v.Initial = string(unicode.ToUpper(letter))
-			break
-		}
-	}
+	v.Initial = initial(v.Name)
 	v.Logo, v.logoOrigin = httpsAddress(c.LogoURI)
 	v.Policy, _ = httpsAddress(c.PolicyURI)
 	v.Terms, _ = httpsAddress(c.TermsURI)

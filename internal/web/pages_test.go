@@ -53,6 +53,7 @@ func samples() map[string]web.Page {
 		"logged out":                   web.LoggedOutPage{},
 		"logged out, continue":         web.LoggedOutPage{ContinueURL: "https://acme.example/bye"},
 		"logged out, frames":           web.LoggedOutPage{ContinueURL: "https://acme.example/bye", Leave: true, Frames: []string{"https://acme.example/out?sid=1", "https://other.example/out", "javascript:alert(1)"}},
+		"select account":               web.SelectAccountPage{Client: acme, Accounts: []web.Account{{Username: "alice", SignedIn: true}, {Username: "ann"}, {Username: "-"}}, Action: "/select-account", Request: "sealed", FormToken: "token"},
 		"form post":                    web.FormPostPage{Action: "https://acme.example/cb", Fields: []web.Field{{Name: "code", Value: "c"}, {Name: "submit", Value: "s"}}},
 		"home":                         web.HomePage{Issuer: "https://id.example", SignInURL: "/login", MetadataURL: "/.well-known/openid-configuration", PlaygroundURL: "/playground"},
 		"home, signed in":              web.HomePage{Issuer: "https://id.example", Username: "alice", SignOutURL: "/end-session"},
@@ -198,8 +199,8 @@ func TestPageFirstFormAndButton(t *testing.T) {
 		_, form, found := strings.Cut(body, "<form ")
 		kind, _, _ := strings.Cut(name, ",")
 		want, ok := map[string][2]string{
-			"login": {"login-form", "login-submit"}, "consent": {"consent-form", "consent-approve"},
-			"logout": {"logout-form", "logout-confirm"}, "form post": {"form-post", "form-post-submit"},
+			"login": {"login-form", `id="login-submit"`}, "consent": {"consent-form", `id="consent-approve"`},
+			"logout": {"logout-form", `id="logout-confirm"`}, "select account": {"select-account-form", `class="account"`}, "form post": {"form-post", `id="form-post-submit"`},
 		}[kind]
 		if !ok {
 			if found {
@@ -214,7 +215,7 @@ func TestPageFirstFormAndButton(t *testing.T) {
 			if strings.Contains(button[1], `type="button"`) {
 				continue
 			}
-			if !strings.HasPrefix(button[1], `id="`+want[1]+`"`) {
+			if !strings.HasPrefix(button[1], want[1]) {
 				t.Errorf("%s: the first submit button is %s", name, button[1])
 			}
 			break
@@ -247,6 +248,7 @@ func TestPage_XS_01_ForeignValues(t *testing.T) {
 		"login": web.LoginPage{Client: &client, Action: "/login", Request: hostile, FormToken: hostile, Username: hostile, Error: web.LoginFailed, Self: hostile, UILocales: hostile},
 		"consent": web.ConsentPage{Client: client, Username: hostile, Action: "/consent", Request: hostile, FormToken: hostile, RedirectHost: hostile, SwitchURL: hostile,
 			Scopes: []web.ScopeView{{Name: hostile, Text: hostile, Optional: true}, {Name: hostile + "2", Text: hostile}, {Name: hostile + "3"}}},
+		"select":     web.SelectAccountPage{Client: client, Accounts: []web.Account{{Username: hostile, SignedIn: true}, {Username: hostile + "2"}}, Action: "/select-account", Request: hostile, FormToken: hostile, Self: hostile},
 		"error":      web.ErrorPage{Code: hostile, Reason: web.Reason(hostile), RequestID: hostile, RestartURL: hostile, Self: hostile},
 		"logout":     web.LogoutPage{Username: hostile, Action: "/end-session", FormToken: hostile},
 		"logged out": web.LoggedOutPage{ContinueURL: hostile},
