@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -230,6 +231,22 @@ func TestRPInitiatedLogout_2_PairwiseHint(t *testing.T) {
 	elsewhere.Browser.Open(t, logout("id_token_hint", hint))
 	if !elsewhere.Browser.On("logout-form") {
 		t.Errorf("a hint of a client that has gone: %d", elsewhere.Browser.Page.StatusCode)
+	}
+}
+
+// OpenID Connect Back-Channel Logout Section 2.4: a logout token names the user as the ID
+// tokens of its client do (conformance 73).
+func TestOpenIDBackchannel_2_4_Pairwise(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	s := oauthtest.Start(t, r.reaches)
+	p := newRelyingParty(t, s, pairwise, backchannel(r.URL+"/told"))
+	_, signedIn := p.verify(t, p.signedIn(t))
+	p.Browser.Open(t, "/end-session")
+	p.Browser.Submit(t, "logout-form", url.Values{"decision": {"yes"}})
+	_, told := p.verify(t, r.wait(t, "/told", 1)[0].form.Get("logout_token"))
+	if told["sub"] != signedIn["sub"] || told["sub"] == p.user.ID {
+		t.Errorf("sub %v, in the ID token %v", told["sub"], signedIn["sub"])
 	}
 }
 

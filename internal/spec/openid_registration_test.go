@@ -24,6 +24,8 @@ func TestOpenIDRegistration_2_Members(t *testing.T) {
 		"response_types":["code","id_token","code id_token"],"grant_types":["authorization_code","implicit","refresh_token"],"token_endpoint_auth_method":"private_key_jwt",
 		"token_endpoint_auth_signing_alg":"ES256","id_token_signed_response_alg":"ES256","userinfo_signed_response_alg":"RS256","default_max_age":3600,"require_auth_time":true,
 		"default_acr_values":["urn:hufu:acr:password"],"initiate_login_uri":"https://app.example/login","post_logout_redirect_uris":["https://app.example/bye"],
+		"backchannel_logout_uri":"https://app.example/told","backchannel_logout_session_required":true,"frontchannel_logout_uri":"https://app.example/frame",
+		"frontchannel_logout_session_required":true,"request_uris":["https://app.example/request"],"request_object_signing_alg":"ES256","require_signed_request_object":true,
 		"software_id":"id","software_version":"2.1","scope":"openid email","jwks":` + keys + `}`
 	answer := register(t, s, sent)
 	var want, got map[string]any
