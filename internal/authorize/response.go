@@ -28,6 +28,11 @@ func (e *Endpoint) issue(w http.ResponseWriter, r *http.Request, q *request, ses
 	if err != nil {
 		return e.refuse(w, r, q, err)
 	}
+	if q.gives(oauth.ResponseTypeIDToken) {
+		if err := e.Issuer.Prepare(r.Context(), &q.client.Metadata); err != nil {
+			return e.refuse(w, r, q, err)
+		}
+	}
 	g, code := e.grant(q, session)
 	by := store.By{Actor: session.UserID, Address: event.Address, RequestID: event.RequestID}
 	err = e.Store.CreateGrant(r.Context(), g, consent, by)

@@ -85,7 +85,7 @@ func (a *app) keyRotate() *cobra.Command {
 	cmd := &cobra.Command{Use: "rotate [PURPOSE]", Short: "Make a successor for the signing keys, or for the key of one purpose", Args: cobra.MaximumNArgs(1)}
 	cmd.Long = cmd.Short + ".\nA new signing key is published for a while before it signs. Purposes: " + strings.Join(issuer.Purposes(), ", ") + "."
 	run := a.with(func(ctx context.Context, o opened, args []string) error {
-		purposes := []string{issuer.PurposeES256, issuer.PurposeRS256}
+		purposes := o.Ring.Signing()
 		if len(args) > 0 {
 			purposes = []string{purposeOf(args[0])}
 		}
@@ -117,7 +117,7 @@ func (a *app) keyRotate() *cobra.Command {
 // purposeOf lets a signing key be named by its algorithm alone.
 func purposeOf(typed string) string {
 	for _, p := range issuer.Purposes() {
-		if issuer.IsSigning(p) && strings.HasSuffix(p, ":"+strings.ToUpper(typed)) {
+		if issuer.IsSigning(p) && strings.EqualFold(p, "sign:"+typed) {
 			return p
 		}
 	}

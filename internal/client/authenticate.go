@@ -28,8 +28,10 @@ type Registry struct {
 	// CheckSecret reports, in constant time, whether a secret has a stored hash.
 	// It takes as long for a hash of "".
 	CheckSecret func(hash, secret string) bool
-	Keys        *Keys
-	Now         func() time.Time
+	// MakeKeys makes what keys of the server a client wants that are not there yet.
+	MakeKeys func(ctx context.Context, m *oauth.ClientMetadata) error
+	Keys     *Keys
+	Now      func() time.Time
 
 	// What an assertion may name as its audience beside the endpoint it comes to.
 	Issuer    string

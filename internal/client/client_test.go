@@ -52,7 +52,8 @@ func newBench(t testing.TB) *bench {
 			b.compared.Add(1)
 			return hash != "" && hmac.Equal([]byte(hash), []byte(hashOf(secret)))
 		},
-		Now: func() time.Time { return b.now },
+		MakeKeys: func(context.Context, *oauth.ClientMetadata) error { return nil },
+		Now:      func() time.Time { return b.now },
 	}
 	return b
 }

@@ -59,6 +59,9 @@ func (g *Registry) Register(ctx context.Context, id string, metadata oauth.Clien
 		}
 		c.Secrets, secret = []store.ClientSecret{made}, plain
 	}
+	if err := g.MakeKeys(ctx, &metadata); err != nil {
+		return nil, "", err
+	}
 	if err := g.Store.CreateClient(ctx, c, by); err != nil {
 		return nil, "", err
 	}
@@ -86,6 +89,9 @@ func (g *Registry) Update(ctx context.Context, id string, edit func(m *oauth.Cli
 		}
 		if wasPublic != c.Metadata.IsPublic() {
 			return nil, oauth.Errorf(oauth.InvalidClientMetadata, "a client cannot turn from public to confidential or back; create another one")
+		}
+		if err := g.MakeKeys(ctx, &c.Metadata); err != nil {
+			return nil, err
 		}
 		if err := g.Store.UpdateClient(ctx, c, g.Now(), by); err != store.ErrConflict || tries == 5 {
 			return c, err

@@ -15,7 +15,7 @@ import (
 
 // ForeignAlgorithms are those that others may sign with, RFC 7518 Section 3.1 and RFC
 // 8037: all asymmetric, so that no key of theirs is a secret of ours.
-var ForeignAlgorithms = []string{"RS256", "PS256", "ES256", "EdDSA"}
+var ForeignAlgorithms = []string{RS256, PS256, ES256, EdDSA}
 
 // Keys are the public keys of somebody else, RFC 7517 Section 5.
 type Keys struct {

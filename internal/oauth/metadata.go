@@ -356,8 +356,8 @@ func (m *ClientMetadata) checkOpenID() error {
 const SubjectPublic = "public"
 
 // SigningAlgorithms are those that a client can have ID tokens signed with, RFC 7518
-// Section 3.1. RS256 is the one that every OpenID client understands.
-var SigningAlgorithms = []string{"RS256", "ES256"}
+// Section 3.1 and RFC 8037. RS256 is the one that every OpenID client understands.
+var SigningAlgorithms = []string{"RS256", "ES256", "PS256", "EdDSA"}
 
 // Formats of an access token, and the widest introspection right.
 const (

@@ -82,7 +82,7 @@ func TestRFC8414_2_Metadata(t *testing.T) {
 		AuthMethods:       []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"},
 		RevocationMethods: []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"}, IntrospectionMethods: []string{"client_secret_basic", "client_secret_post", "private_key_jwt"},
 		ChallengeMethods: []string{"S256"}, Locales: []string{"en", "zh-Hans"}, Prompts: []string{"none", "login", "consent", "select_account"},
-		Request: &off, RequestURI: &off, UserInfoEndpoint: s.URL + "/userinfo", EndSessionEndpoint: s.URL + "/end-session", IDTokenAlgorithms: []string{"RS256", "ES256"},
+		Request: &off, RequestURI: &off, UserInfoEndpoint: s.URL + "/userinfo", EndSessionEndpoint: s.URL + "/end-session", IDTokenAlgorithms: []string{"RS256", "ES256", "PS256", "EdDSA"},
 	}
 	if diff := cmp.Diff(want, discover(t, s)); diff != "" {
 		t.Errorf("a fresh server (-want +got):\n%s", diff)

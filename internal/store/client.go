@@ -100,6 +100,15 @@ func (q *queries) GrantInUse(ctx context.Context, grant string) (used bool, err 
 	return used, wrap("grants in use", err)
 }
 
+// MetadataHolds reports whether the metadata of any client holds a piece of JSON, as
+// encoding/json writes it. It looks at all of them.
+func (q *queries) MetadataHolds(ctx context.Context, piece string) (holds bool, err error) {
+	pattern := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(piece) + "%"
+	err = q.row(ctx, `
+		SELECT EXISTS (SELECT 1 FROM client WHERE deleted_at IS NULL AND metadata LIKE $1 ESCAPE '\')`, pattern).Scan(&holds)
+	return holds, wrap("search metadata", err)
+}
+
 // grantTypes is the column that GrantInUse searches.
 func grantTypes(m oauth.ClientMetadata) string {
 	return " " + strings.Join(m.GrantTypes, " ") + " "

@@ -255,3 +255,24 @@ func TestGrantInUse(t *testing.T) {
 		}
 	})
 }
+
+// Metadata is searched as text, and no letter of the text means another.
+func TestMetadataHolds(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, func(t *testing.T, open opener) {
+		s := open(t)
+		c := &store.Client{ID: "app", CreatedAt: now, Metadata: oauth.ClientMetadata{ClientName: `100 % "_response_alg":"RS256"`, IDTokenAlg: "EdDSA"}}
+		must(t, s.CreateClient(t.Context(), c, by))
+		for piece, want := range map[string]bool{
+			`_response_alg":"EdDSA"`: true, `_response_alg":"RS256"`: false, `100 %`: true, `10%`: false, `id-token-signed`: false, `id_token_signed`: true, `\`: true,
+		} {
+			if got, err := s.MetadataHolds(t.Context(), piece); err != nil || got != want {
+				t.Errorf("%s: %t, %v", piece, got, err)
+			}
+		}
+		must(t, s.DeleteClient(t.Context(), "app", now, by))
+		if got, err := s.MetadataHolds(t.Context(), "EdDSA"); err != nil || got {
+			t.Errorf("of a deleted client: %t, %v", got, err)
+		}
+	})
+}
