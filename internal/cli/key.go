@@ -56,8 +56,8 @@ func (a *app) keyCommand() *cobra.Command {
 		if i < 0 {
 			return fmt.Errorf("no key %q", args[0])
 		}
-		if o.Ring.List()[i].Purpose == issuer.PurposeClientSecret {
-			return errSecretKey
+		if purpose := o.Ring.List()[i].Purpose; issuer.IsForGood(purpose) {
+			return staysForGood(purpose)
 		}
 		if err := o.Ring.Remove(ctx, args[0], operator); err != nil {
 			return err
@@ -67,8 +67,10 @@ func (a *app) keyCommand() *cobra.Command {
 	return group("key", "Look after the keys of the server", ls, a.keyRotate(), remove, a.keyReseal(), a.keyReset())
 }
 
-// errSecretKey is returned for the one key that has no successor.
-var errSecretKey = errors.New("the key for client_secret stays: every client secret was made with it (hufu key reset makes everything new)")
+// staysForGood is the answer about a key that has no successor.
+func staysForGood(purpose string) error {
+	return fmt.Errorf("the key for %s stays: every client secret was made with it (hufu key reset makes everything new)", purpose)
+}
 
 func (a *app) showKeys(keys []store.Key) error {
 	l, now := a.list("ID", "PURPOSE", "STATE", "CREATED", "ACTIVE", "RETIRED", "EXPIRES"), a.now()
@@ -91,8 +93,8 @@ func (a *app) keyRotate() *cobra.Command {
 		}
 		var made []store.Key
 		for _, p := range purposes {
-			if p == issuer.PurposeClientSecret {
-				return errSecretKey
+			if issuer.IsForGood(p) {
+				return staysForGood(p)
 			}
 			next, err := o.Ring.Rotate(ctx, p, operator)
 			if errors.Is(err, store.ErrConflict) {

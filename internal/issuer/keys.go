@@ -38,6 +38,7 @@ const (
 	PurposeForm         = "form"
 	PurposeDevice       = "device"
 	PurposeClientSecret = "client_secret"
+	PurposeSharedSecret = "shared_secret" // of a client, which is the key of its HMACs
 )
 
 // purposes lists every key a server has, and how long after its retirement
@@ -60,6 +61,7 @@ var purposes = []struct {
 	{PurposeForm, 48 * time.Hour, false},
 	{PurposeDevice, 400 * 24 * time.Hour, false},
 	{PurposeClientSecret, 0, false},
+	{PurposeSharedSecret, 0, false},
 }
 
 // signedFor is how long a key is kept for what it signed: no token lives longer than an
@@ -83,6 +85,12 @@ func OnRequest(purpose string) bool {
 		}
 	}
 	return false
+}
+
+// IsForGood reports whether the key of a purpose has no successor: what was made with it
+// is kept for as long as its client wants.
+func IsForGood(purpose string) bool {
+	return purpose == PurposeClientSecret || purpose == PurposeSharedSecret
 }
 
 // signs begins the purpose of a key that signs; its algorithm follows.

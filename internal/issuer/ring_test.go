@@ -227,7 +227,7 @@ func TestRotateOften(t *testing.T) {
 	if got := signedBy(t, h.mint(t, "ES256")); got != h.newest(t, issuer.PurposeES256).ID {
 		t.Errorf("signed by %s, want the newest key", got)
 	}
-	for _, purpose := range []string{issuer.PurposeClientSecret, "nothing"} {
+	for _, purpose := range []string{issuer.PurposeClientSecret, issuer.PurposeSharedSecret, "nothing"} {
 		if _, err := h.Ring.Rotate(t.Context(), purpose, by); err == nil {
 			t.Errorf("%s was rotated", purpose)
 		}
@@ -283,9 +283,10 @@ func TestRemove(t *testing.T) {
 		}
 	}
 	h := newHouse(t)
-	secrets := h.newest(t, issuer.PurposeClientSecret)
-	if err := h.Ring.Remove(t.Context(), secrets.ID, by); err == nil {
-		t.Error("the key of client secrets was removed, and every secret with it")
+	for _, purpose := range []string{issuer.PurposeClientSecret, issuer.PurposeSharedSecret} {
+		if err := h.Ring.Remove(t.Context(), h.newest(t, purpose).ID, by); err == nil {
+			t.Errorf("the key for %s was removed, and every secret with it", purpose)
+		}
 	}
 }
 
@@ -311,6 +312,8 @@ func TestReseal(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	token, hash := h.mint(t, "opaque"), hashSecret(t, h)
+	shared, err := h.Ring.SealSecret("a shared secret")
+	must(t, err)
 	must(t, h.Ring.Reseal(t.Context(), master(t, 2), by))
 	if err := (&issuer.Ring{Store: h.Ring.Store, Master: master(t, 1), Now: h.Now}).Prepare(t.Context()); err == nil {
 		t.Error("the old master key is taken")
@@ -321,6 +324,9 @@ func TestReseal(t *testing.T) {
 	}
 	if !again.Ring.CheckSecret(hash, "a secret") {
 		t.Error("a client secret from before is wrong")
+	}
+	if secret, err := again.Ring.OpenSecret(shared); err != nil || string(secret) != "a shared secret" {
+		t.Errorf("a shared secret from before: %q, %v", secret, err)
 	}
 	if err := h.Ring.Reseal(t.Context(), master(t, 3), by); err == nil {
 		t.Error("a process with the old key sealed the ring again")

@@ -14,8 +14,8 @@ import (
 const spread = 5 * time.Second
 
 // Rotate makes a successor for the newest key of a purpose. A signing key is
-// published for a whole cache period before it signs. The key of client secrets
-// cannot be rotated: the hashes were made with it.
+// published for a whole cache period before it signs. Those of client secrets
+// cannot be rotated: what is stored was made with them.
 func (g *Ring) Rotate(ctx context.Context, purpose string, by store.By) (store.Key, error) {
 	lifetime, err := lifetimeOf(purpose)
 	if err != nil {

@@ -68,6 +68,12 @@ func (m *ClientMetadata) HasSecret() bool {
 	return !m.IsPublic() && m.TokenEndpointAuthMethod != AuthMethodPrivateKey
 }
 
+// Asserts reports whether the client proves who it is by an assertion, OpenID Connect
+// Core Section 9.
+func (m *ClientMetadata) Asserts() bool {
+	return m.TokenEndpointAuthMethod == AuthMethodPrivateKey || m.TokenEndpointAuthMethod == AuthMethodSecretJWT
+}
+
 // HasGrant reports whether the client is registered for a grant type.
 func (m *ClientMetadata) HasGrant(grant string) bool { return slices.Contains(m.GrantTypes, grant) }
 
@@ -185,13 +191,13 @@ func metadataError(format string, args ...any) error {
 
 func (m *ClientMetadata) checkGrants() error {
 	switch m.TokenEndpointAuthMethod {
-	case "", AuthMethodNone, AuthMethodBasic, AuthMethodPost:
+	case "", AuthMethodNone, AuthMethodBasic, AuthMethodPost, AuthMethodSecretJWT:
 	case AuthMethodPrivateKey:
 		if len(m.JWKS) == 0 && m.JWKSURI == "" {
 			return metadataError("private_key_jwt needs jwks or jwks_uri")
 		}
 	default:
-		return metadataError("token_endpoint_auth_method must be client_secret_basic, client_secret_post, private_key_jwt or none")
+		return metadataError("token_endpoint_auth_method must be client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt or none")
 	}
 	known := []string{GrantAuthorizationCode, GrantImplicit, GrantPassword, GrantClientCredentials, GrantRefreshToken}
 	for i, g := range m.GrantTypes {

@@ -108,7 +108,8 @@ func (s *Server) openKeys(ctx context.Context) error {
 		return err
 	}
 	s.Clients = &client.Registry{
-		Store: s.Store, HashSecret: s.Ring.HashSecret, CheckSecret: s.Ring.CheckSecret, MakeKeys: s.Ring.MakeFor, Now: s.now,
+		Store: s.Store, HashSecret: s.Ring.HashSecret, CheckSecret: s.Ring.CheckSecret,
+		SealSecret: s.Ring.SealSecret, OpenSecret: s.Ring.OpenSecret, MakeKeys: s.Ring.MakeFor, Now: s.now,
 		Issuer: s.config.Issuer, TokenPath: token.Path, Origin: strings.TrimSuffix(s.config.Issuer, s.config.BasePath()),
 	}
 	s.Hasher = login.NewHasher(s.config.HashSlots(), s.config.PasswordHashQueue)

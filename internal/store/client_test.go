@@ -22,7 +22,7 @@ func TestClient(t *testing.T) {
 		made := &store.Client{
 			ID: "app", CreatedAt: now, Epoch: 1, ServerEpoch: 1, UpdatedAt: now, Revision: 2,
 			Metadata: oauth.ClientMetadata{ClientName: `A "quoted" 虎 name`, RedirectURIs: []string{"https://a.example/?x=1&y=2"}, GrantTypes: []string{"authorization_code"}},
-			Secrets:  []store.ClientSecret{{ID: "1", Hash: "h1", CreatedAt: now}, {ID: "2", Hash: "h2", CreatedAt: now, ExpiresAt: now.Add(time.Hour)}},
+			Secrets:  []store.ClientSecret{{ID: "1", Hash: "h1", CreatedAt: now}, {ID: "2", Hash: "h2", Sealed: "s2", CreatedAt: now, ExpiresAt: now.Add(time.Hour)}},
 		}
 		must(t, s.CreateClient(t.Context(), made, by))
 		got, err := s.Client(t.Context(), "app")

@@ -191,6 +191,7 @@ var ofSchema = map[int64]string{
 	3: `INSERT INTO end_user (id, username, username_key, epoch, created_at, updated_at) VALUES ('subject', 'Alice', 'alice', 4, 1800000000, 1800000000)`,
 	4: `INSERT INTO oauth_grant (id, grant_type, client_id, user_id, scope, client_epoch, user_epoch, server_epoch, redeemed_at, generation, rotated_at, created_at, expires_at, keep_until)
 		VALUES ('grant', 'authorization_code', 'app', 'subject', 'read', 3, 4, 42, 1800000000, 5, 1800000000, 1800000000, 1800086400, 1800086400)`,
+	5: `INSERT INTO client_secret (id, client_id, hash, created_at) VALUES ('secret', 'app', 'hash', 1800000000)`,
 }
 
 // makeOlder makes a database of an older schema, with something in it.
@@ -236,6 +237,9 @@ func TestMigrateFromOlder(t *testing.T) {
 					c := client2(t, s, "app")
 					if c.Metadata.ClientName != "虎" || c.Epoch != 3 || c.CreatedAt != now {
 						t.Errorf("client %+v", c)
+					}
+					if version >= 5 && (len(c.Secrets) != 1 || c.Secrets[0].Hash != "hash" || c.Secrets[0].Sealed != "") {
+						t.Errorf("secrets %+v", c.Secrets)
 					}
 					c.Metadata.ClientName = "changed"
 					must(t, s.UpdateClient(t.Context(), c, now, by))
