@@ -28,6 +28,11 @@ func (e *Endpoint) issue(w http.ResponseWriter, r *http.Request, q *request, ses
 	if err != nil {
 		return e.refuse(w, r, q, err)
 	}
+	if q.gives(oauth.ResponseTypeIDToken) {
+		if err := e.Issuer.Prepare(r.Context(), &q.client.Metadata); err != nil {
+			return e.refuse(w, r, q, err)
+		}
+	}
 	if !q.client.UnusedUntil.IsZero() { // before the grant: what is granted must not go with an unused client
 		if err := e.Store.UseClient(r.Context(), q.client.ID); errors.Is(err, store.ErrNotFound) {
 			return web.Redirect(w, e.restartURL(q))

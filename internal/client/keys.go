@@ -127,10 +127,15 @@ func (k *Keys) fetch(ctx context.Context, address string) *keySet {
 
 // checkKeys looks at keys that a client is registered with by value.
 func checkKeys(m *oauth.ClientMetadata) error {
-	for name, alg := range map[string]string{"token_endpoint_auth_signing_alg": m.AuthSigningAlg, "request_object_signing_alg": m.RequestObjectAlg} {
-		if alg != "" && !slices.Contains(jose.ForeignAlgorithms, alg) {
-			return oauth.Errorf(oauth.InvalidClientMetadata, "%s must be RS256, PS256, ES256 or EdDSA", name)
-		}
+	switch shared := m.TokenEndpointAuthMethod == oauth.AuthMethodSecretJWT; {
+	case m.AuthSigningAlg == "":
+	case shared && !slices.Contains(jose.MACAlgorithms, m.AuthSigningAlg):
+		return oauth.Errorf(oauth.InvalidClientMetadata, "token_endpoint_auth_signing_alg must be HS256, HS384 or HS512 for client_secret_jwt")
+	case !shared && !slices.Contains(jose.ForeignAlgorithms, m.AuthSigningAlg):
+		return oauth.Errorf(oauth.InvalidClientMetadata, "token_endpoint_auth_signing_alg must be RS256, PS256, ES256 or EdDSA, but for client_secret_jwt")
+	}
+	if m.RequestObjectAlg != "" && !slices.Contains(jose.ForeignAlgorithms, m.RequestObjectAlg) {
+		return oauth.Errorf(oauth.InvalidClientMetadata, "request_object_signing_alg must be RS256, PS256, ES256 or EdDSA")
 	}
 	if len(m.JWKS) == 0 {
 		return nil

@@ -1,8 +1,7 @@
 package issuer
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
+	"context"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -75,7 +74,7 @@ func (i *Issuer) IDToken(g *store.Grant, m *oauth.ClientMetadata, lifetime time.
 		Issuer: i.URL, Subject: subject, Audience: oauth.Audience{g.ClientID}, AuthorizedParty: g.ClientID,
 		IssuedAt: now.Unix(), ExpiresAt: now.Add(min(lifetime, maxIDTokenLifetime)).Unix(),
 		AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: strings.Fields(g.AMR), SessionID: g.SID,
-		Nonce: b.Nonce, CodeHash: halfHash(b.Code), AccessTokenHash: halfHash(b.AccessToken),
+		Nonce: b.Nonce, CodeHash: halfHash(m.IDTokenAlg, b.Code), AccessTokenHash: halfHash(m.IDTokenAlg, b.AccessToken),
 	}
 	o := oauth.NewObject(make([]byte, 0, 768))
 	t.members(&o)
@@ -94,27 +93,27 @@ func (i *Issuer) UserInfo(t *AccessToken, m *oauth.ClientMetadata, claims Claims
 	return i.signFor(m.UserInfoAlg, typeIDToken, o.End())
 }
 
+// Prepare makes sure that everything is there that an ID token or UserInfo for a client
+// takes, before anything is spent for it. As a rule it is, and nothing happens.
+func (i *Issuer) Prepare(ctx context.Context, m *oauth.ClientMetadata) error {
+	return i.Ring.MakeFor(ctx, m)
+}
+
 // signFor signs with the algorithm that a client is registered for.
 func (i *Issuer) signFor(algorithm, typ string, payload []byte) (string, error) {
-	purpose := PurposeRS256
-	if algorithm == jose.ES256 {
-		purpose = PurposeES256
-	}
-	k, err := i.Ring.current(purpose)
+	k, err := i.Ring.current(signerFor(algorithm))
 	if err != nil {
 		return "", err
 	}
 	return k.sign.Sign(typ, payload)
 }
 
-// halfHash is the left half of the hash of what an ID token goes out beside, OpenID
-// Connect Core Sections 3.1.3.6 and 3.3.2.11. Both our algorithms hash with SHA-256.
-func halfHash(text string) string {
+// halfHash binds an ID token to what it goes out beside; "" when that is nothing.
+func halfHash(algorithm, text string) string {
 	if text == "" {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(text))
-	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
+	return jose.HalfHash(algorithm, text)
 }
 
 // ReadIDToken checks the signature of an ID token of this server, and that it was made
@@ -123,12 +122,11 @@ func halfHash(text string) string {
 // longer published.
 func (i *Issuer) ReadIDToken(token, clientID string) (*IDToken, error) {
 	content, err := jose.Verify(token, strings.ToLower(typeIDToken), func(id string) (jose.Key, bool) {
-		for _, purpose := range []string{PurposeRS256, PurposeES256} {
-			if k := i.Ring.keys.Load().opened[id]; k != nil && k.Purpose == purpose {
-				return jose.Key{Algorithm: k.sign.Algorithm, Public: k.sign.Public()}, true
-			}
+		k := i.Ring.keys.Load().opened[id]
+		if k == nil || k.sign == nil {
+			return jose.Key{}, false
 		}
-		return jose.Key{}, false
+		return jose.Key{Algorithm: k.sign.Algorithm, Public: k.sign.Public()}, true
 	})
 	if err != nil {
 		return nil, err

@@ -15,7 +15,7 @@ import (
 
 // ForeignAlgorithms are those that others may sign with, RFC 7518 Section 3.1 and RFC
 // 8037: all asymmetric, so that no key of theirs is a secret of ours.
-var ForeignAlgorithms = []string{"RS256", "PS256", "ES256", "EdDSA"}
+var ForeignAlgorithms = []string{RS256, PS256, ES256, EdDSA}
 
 // Keys are the public keys of somebody else, RFC 7517 Section 5.
 type Keys struct {
@@ -92,6 +92,30 @@ func fits(key *josev4.JSONWebKey, algorithm string) bool {
 // none. Nothing that its header holds but the name of a key is looked at, and that only
 // chooses among the keys of the set.
 func (k *Keys) Verify(token string, algorithms, types []string) ([]byte, error) {
+	jws, err := parseForeign(token, algorithms, types)
+	if err != nil {
+		return nil, err
+	}
+	header := jws.Signatures[0].Protected
+	known := false
+	for i := range k.keys {
+		key := &k.keys[i]
+		if header.KeyID != "" && key.KeyID != header.KeyID || !fits(key, header.Algorithm) {
+			continue
+		}
+		known = true
+		if payload, err := jws.Verify(key.Key); err == nil {
+			return payload, nil
+		}
+	}
+	if !known {
+		return nil, errors.Join(ErrInvalid, ErrUnknownKey)
+	}
+	return nil, invalid("signature")
+}
+
+// parseForeign reads a compact JWS of somebody else whose signature is not checked yet.
+func parseForeign(token string, algorithms, types []string) (*josev4.JSONWebSignature, error) {
 	if len(token) > maxToken || strings.Count(token, ".") != 2 || !isCanonical(token) {
 		return nil, invalid("not a compact JWS of bearable size")
 	}
@@ -111,21 +135,7 @@ func (k *Keys) Verify(token string, algorithms, types []string) ([]byte, error) 
 	case !slices.ContainsFunc(types, func(want string) bool { return sameType(typ, want) }):
 		return nil, invalid("typ is none that is wanted")
 	}
-	known := false
-	for i := range k.keys {
-		key := &k.keys[i]
-		if header.KeyID != "" && key.KeyID != header.KeyID || !fits(key, header.Algorithm) {
-			continue
-		}
-		known = true
-		if payload, err := jws.Verify(key.Key); err == nil {
-			return payload, nil
-		}
-	}
-	if !known {
-		return nil, errors.Join(ErrInvalid, ErrUnknownKey)
-	}
-	return nil, invalid("signature")
+	return jws, nil
 }
 
 // Unverified is the payload of a compact JWS whose signature nobody has looked at yet:

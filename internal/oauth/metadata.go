@@ -84,6 +84,12 @@ func (m *ClientMetadata) HasSecret() bool {
 	return !m.IsPublic() && m.TokenEndpointAuthMethod != AuthMethodPrivateKey
 }
 
+// Asserts reports whether the client proves who it is by an assertion, OpenID Connect
+// Core Section 9.
+func (m *ClientMetadata) Asserts() bool {
+	return m.TokenEndpointAuthMethod == AuthMethodPrivateKey || m.TokenEndpointAuthMethod == AuthMethodSecretJWT
+}
+
 // HasGrant reports whether the client is registered for a grant type.
 func (m *ClientMetadata) HasGrant(grant string) bool { return slices.Contains(m.GrantTypes, grant) }
 
@@ -201,13 +207,13 @@ func metadataError(format string, args ...any) error {
 
 func (m *ClientMetadata) checkGrants() error {
 	switch m.TokenEndpointAuthMethod {
-	case "", AuthMethodNone, AuthMethodBasic, AuthMethodPost:
+	case "", AuthMethodNone, AuthMethodBasic, AuthMethodPost, AuthMethodSecretJWT:
 	case AuthMethodPrivateKey:
 		if len(m.JWKS) == 0 && m.JWKSURI == "" {
 			return metadataError("private_key_jwt needs jwks or jwks_uri")
 		}
 	default:
-		return metadataError("token_endpoint_auth_method must be client_secret_basic, client_secret_post, private_key_jwt or none")
+		return metadataError("token_endpoint_auth_method must be client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt or none")
 	}
 	known := []string{GrantAuthorizationCode, GrantImplicit, GrantPassword, GrantClientCredentials, GrantRefreshToken}
 	for i, g := range m.GrantTypes {
@@ -382,8 +388,8 @@ func (m *ClientMetadata) checkRequestObjects() error {
 }
 
 // SigningAlgorithms are those that a client can have ID tokens signed with, RFC 7518
-// Section 3.1. RS256 is the one that every OpenID client understands.
-var SigningAlgorithms = []string{"RS256", "ES256"}
+// Section 3.1 and RFC 8037. RS256 is the one that every OpenID client understands.
+var SigningAlgorithms = []string{"RS256", "ES256", "PS256", "EdDSA"}
 
 // Formats of an access token, and the widest introspection right.
 const (

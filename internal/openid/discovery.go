@@ -102,7 +102,8 @@ func (d *Discovery) Refresh(ctx context.Context) error {
 
 // fixed is what does not depend on the clients that exist.
 func (d *Discovery) fixed() oauth.ServerMetadata {
-	confidential := []string{oauth.AuthMethodBasic, oauth.AuthMethodPost, oauth.AuthMethodPrivateKey}
+	confidential := []string{oauth.AuthMethodBasic, oauth.AuthMethodPost, oauth.AuthMethodSecretJWT, oauth.AuthMethodPrivateKey}
+	assertions := append(slices.Clone(jose.ForeignAlgorithms), jose.MACAlgorithms...)
 	return oauth.ServerMetadata{
 		Issuer:                                     d.Issuer.URL,
 		AuthorizationEndpoint:                      d.Issuer.URL + d.At.Authorization,
@@ -115,11 +116,11 @@ func (d *Discovery) fixed() oauth.ServerMetadata {
 		ResponseModesSupported:                     []string{oauth.ResponseModeQuery, oauth.ResponseModeFragment, oauth.ResponseModeFormPost},
 		GrantTypesSupported:                        []string{oauth.GrantAuthorizationCode, oauth.GrantClientCredentials, oauth.GrantRefreshToken},
 		TokenEndpointAuthMethodsSupported:          append(slices.Clone(confidential), oauth.AuthMethodNone),
-		TokenEndpointAuthAlgsSupported:             jose.ForeignAlgorithms,
+		TokenEndpointAuthAlgsSupported:             assertions,
 		RevocationEndpointAuthMethodsSupported:     append(slices.Clone(confidential), oauth.AuthMethodNone),
-		RevocationEndpointAuthAlgsSupported:        jose.ForeignAlgorithms,
+		RevocationEndpointAuthAlgsSupported:        assertions,
 		IntrospectionEndpointAuthMethodsSupported:  confidential,
-		IntrospectionEndpointAuthAlgsSupported:     jose.ForeignAlgorithms,
+		IntrospectionEndpointAuthAlgsSupported:     assertions,
 		CodeChallengeMethodsSupported:              []string{"S256"},
 		UILocalesSupported:                         []string{"en", "zh-Hans"},
 		PromptValuesSupported:                      []string{"none", "login", "consent", "select_account"},

@@ -58,6 +58,9 @@ func (u *UserInfo) Serve(w http.ResponseWriter, r *http.Request) error {
 		return challenge(w, oauth.Refuse(oauth.InvalidToken, "the access token is not valid or has expired", errors.New("revoked, or of a grant that is not in force")))
 	}
 	event.UserID = user.ID
+	if err := u.Issuer.Prepare(r.Context(), &c.Metadata); err != nil {
+		return err
+	}
 	return u.answer(w, c, t, user, scope, asked)
 }
 

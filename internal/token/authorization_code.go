@@ -38,6 +38,9 @@ func (e *Endpoint) authorizationCode(ctx context.Context, c *client.Authenticate
 	if err != nil {
 		return nil, err
 	}
+	if err := e.prepare(ctx, c, parseGranted(g)); err != nil {
+		return nil, err
+	}
 	now := e.Now()
 	end := e.grantEnd(c, g.Scope, now)
 	if err := e.Store.RedeemCode(ctx, g.ID, c.ID, web.EventOf(ctx).RequestID, now, end); err != nil {

@@ -37,6 +37,9 @@ func (e *Endpoint) password(ctx context.Context, c *client.Authenticated, form o
 	if err != nil {
 		return nil, err
 	}
+	if err := e.prepare(ctx, c, scope); err != nil {
+		return nil, err
+	}
 	g := e.passwordGrant(c, user, scope, form.All("resource"))
 	if err := e.Store.CreateGrant(ctx, g, nil, by(ctx, c)); errors.Is(err, store.ErrNotLive) {
 		return nil, invalidGrant(badPassword, errors.New("user or client was disabled or changed while the password was checked"))

@@ -28,6 +28,9 @@ func (e *Endpoint) refreshToken(ctx context.Context, c *client.Authenticated, fo
 	if err != nil {
 		return nil, err
 	}
+	if err := e.prepare(ctx, c, c.Metadata.Registered()); err != nil {
+		return nil, err
+	}
 	g, err := e.Store.NextGeneration(ctx, e.refresh(c.Client, token))
 	if err != nil {
 		return nil, e.notRefreshed(ctx, c, token, err)

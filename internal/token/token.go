@@ -131,6 +131,15 @@ func (e *Endpoint) grant(ctx context.Context, c *client.Authenticated, form oaut
 	return grant(ctx, c, form)
 }
 
+// prepare makes sure that an ID token can be made for the client, before anything is
+// spent for it.
+func (e *Endpoint) prepare(ctx context.Context, c *client.Authenticated, scope oauth.Scope) error {
+	if !scope.Contains(oauth.ScopeOpenID) {
+		return nil
+	}
+	return e.Issuer.Prepare(ctx, &c.Metadata)
+}
+
 // answer mints the tokens of a live grant, RFC 6749 Section 5.1. The scope is
 // what was granted and is still registered; about are claims about the user that go
 // into an ID token. The database is not asked any more: what was spent for this answer
