@@ -37,6 +37,10 @@ type ClientMetadata struct {
 	DefaultACR      []string `json:"default_acr_values,omitempty"`
 	IDTokenAlg      string   `json:"id_token_signed_response_alg,omitempty"`    // "" means RS256
 	UserInfoAlg     string   `json:"userinfo_signed_response_alg,omitempty"`    // "" means plain JSON
+	IDTokenKeyAlg   string   `json:"id_token_encrypted_response_alg,omitempty"` // "" means not encrypted
+	IDTokenContent  string   `json:"id_token_encrypted_response_enc,omitempty"` // "" means A128CBC-HS256
+	UserInfoKeyAlg  string   `json:"userinfo_encrypted_response_alg,omitempty"` // "" means not encrypted
+	UserInfoContent string   `json:"userinfo_encrypted_response_enc,omitempty"` // "" means A128CBC-HS256
 	SubjectType     string   `json:"subject_type,omitempty"`                    // "" means public
 	AuthSigningAlg  string   `json:"token_endpoint_auth_signing_alg,omitempty"` // of assertions; "" means any that fits a key
 
@@ -177,7 +181,7 @@ func (m *ClientMetadata) Normalize() {
 // Validate checks a registration, RFC 7591 Section 2. It is the one check for
 // every way in which clients are made.
 func (m *ClientMetadata) Validate() error {
-	for _, check := range []func() error{m.checkGrants, m.checkRedirects, m.checkText, m.checkScopes, m.checkTokens, m.checkLifetimes, m.checkOpenID} {
+	for _, check := range []func() error{m.checkGrants, m.checkRedirects, m.checkText, m.checkScopes, m.checkTokens, m.checkLifetimes, m.checkOpenID, m.checkEncryption} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -357,6 +361,37 @@ func (m *ClientMetadata) checkOpenID() error {
 	return nil
 }
 
+// checkEncryption looks at how a client wants its answers encrypted, OpenID Connect
+// Registration Section 2.
+func (m *ClientMetadata) checkEncryption() error {
+	for _, way := range []struct{ name, alg, enc string }{
+		{"id_token_encrypted_response", m.IDTokenKeyAlg, m.IDTokenContent},
+		{"userinfo_encrypted_response", m.UserInfoKeyAlg, m.UserInfoContent},
+	} {
+		switch {
+		case way.alg == "" && way.enc != "":
+			return metadataError("%s_enc needs %s_alg", way.name, way.name)
+		case way.alg == "":
+		case !slices.Contains(EncryptionAlgorithms, way.alg):
+			return metadataError("%s_alg must be one of %s", way.name, strings.Join(EncryptionAlgorithms, ", "))
+		case way.enc != "" && !slices.Contains(ContentEncryptions, way.enc):
+			return metadataError("%s_enc must be one of %s", way.name, strings.Join(ContentEncryptions, ", "))
+		case len(m.JWKS) == 0 && m.JWKSURI == "":
+			return metadataError("%s_alg needs jwks or jwks_uri, with a key to encrypt to", way.name)
+		}
+	}
+	return nil
+}
+
+// EncryptionAlgorithms are those by which a client can have the key of an answer told to
+// it, RFC 7518 Section 4.1, and ContentEncryptions those that the answer itself is
+// encrypted with, Section 5.1. The first is that of a client that names none, OpenID
+// Connect Registration Section 2.
+var (
+	EncryptionAlgorithms = []string{"RSA-OAEP", "RSA-OAEP-256", "ECDH-ES", "ECDH-ES+A128KW", "ECDH-ES+A256KW"}
+	ContentEncryptions   = []string{"A128CBC-HS256", "A256CBC-HS512", "A128GCM", "A256GCM"}
+)
+
 // SubjectPublic is the subject type that gives every client the same subject, OpenID
 // Connect Core Section 8.
 const SubjectPublic = "public"
@@ -404,6 +439,10 @@ type ServerMetadata struct {
 	SubjectTypesSupported             []string `json:"subject_types_supported"`
 	IDTokenSigningAlgValuesSupported  []string `json:"id_token_signing_alg_values_supported"`
 	UserInfoSigningAlgValuesSupported []string `json:"userinfo_signing_alg_values_supported"`
+	IDTokenEncryptionAlgsSupported    []string `json:"id_token_encryption_alg_values_supported"`
+	IDTokenEncryptionEncsSupported    []string `json:"id_token_encryption_enc_values_supported"`
+	UserInfoEncryptionAlgsSupported   []string `json:"userinfo_encryption_alg_values_supported"`
+	UserInfoEncryptionEncsSupported   []string `json:"userinfo_encryption_enc_values_supported"`
 	ACRValuesSupported                []string `json:"acr_values_supported"`
 	DisplayValuesSupported            []string `json:"display_values_supported"`
 	ClaimTypesSupported               []string `json:"claim_types_supported"`
