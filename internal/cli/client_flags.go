@@ -61,6 +61,10 @@ var clientMembers = []member{
 	{"default-acr-value", "", kindList, "acr the client would like when a request does not say", func(m *oauth.ClientMetadata, v []string) { m.DefaultACR = v }},
 	{"id-token-signed-response-alg", "id-token-alg", kindText, "RS256, ES256, PS256 or EdDSA (default RS256)", func(m *oauth.ClientMetadata, v []string) { m.IDTokenAlg = last(v) }},
 	{"userinfo-signed-response-alg", "userinfo-alg", kindText, "RS256, ES256, PS256 or EdDSA: UserInfo is signed (default plain JSON)", func(m *oauth.ClientMetadata, v []string) { m.UserInfoAlg = last(v) }},
+	{"id-token-encrypted-response-alg", "", kindText, "how the key of encrypted ID tokens is told: " + keyAlgorithms + " (default not encrypted)", func(m *oauth.ClientMetadata, v []string) { m.IDTokenKeyAlg = last(v) }},
+	{"id-token-encrypted-response-enc", "", kindText, "what ID tokens are encrypted with: " + contentEncryptions + " (default the first)", func(m *oauth.ClientMetadata, v []string) { m.IDTokenContent = last(v) }},
+	{"userinfo-encrypted-response-alg", "", kindText, "how the key of encrypted UserInfo is told, as for ID tokens (default not encrypted)", func(m *oauth.ClientMetadata, v []string) { m.UserInfoKeyAlg = last(v) }},
+	{"userinfo-encrypted-response-enc", "", kindText, "what UserInfo is encrypted with, as for ID tokens", func(m *oauth.ClientMetadata, v []string) { m.UserInfoContent = last(v) }},
 	{"subject-type", "", kindText, "public or pairwise: clients of another sector know users by other names (default public)", func(m *oauth.ClientMetadata, v []string) { m.SubjectType = last(v) }},
 	{"sector-identifier-uri", "", kindText, "https address of a JSON array with the redirect URIs of a sector, whose host names it", func(m *oauth.ClientMetadata, v []string) { m.SectorIdentifierURI = last(v) }},
 	{"request-uri", "", kindList, "address at which a request object of the client may lie", func(m *oauth.ClientMetadata, v []string) { m.RequestURIs = v }},
@@ -85,6 +89,12 @@ var clientMembers = []member{
 	{"refresh-token-lifetime", "", kindSeconds, "how long a grant can be refreshed at all", func(m *oauth.ClientMetadata, v []string) { m.RefreshTokenLifetime = secondsOf(v) }},
 	{"code-lifetime", "", kindSeconds, "how long a code may wait, 60s at most", func(m *oauth.ClientMetadata, v []string) { m.CodeLifetime = secondsOf(v) }},
 }
+
+// What clients can have answers encrypted with, as help says it.
+var (
+	keyAlgorithms      = strings.Join(oauth.EncryptionAlgorithms, ", ")
+	contentEncryptions = strings.Join(oauth.ContentEncryptions, ", ")
+)
 
 // setGrants lets the response types follow the grants; a flag of their own,
 // which comes later in the table, has the last word.

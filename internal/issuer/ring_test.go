@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hufu-auth/hufu/internal/issuer"
+	"github.com/hufu-auth/hufu/internal/jose"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
 )
@@ -118,6 +119,25 @@ func TestMakeFor(t *testing.T) {
 	}
 	if ages := houses[0].Ring.Ages(); len(ages) != len(issuer.Purposes()) {
 		t.Errorf("ages %v", ages)
+	}
+}
+
+// What a client wants encrypted never goes out readable, not even by a mistake of ours.
+func TestNeverReadable(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	m := oauth.ClientMetadata{IDTokenKeyAlg: "ECDH-ES", UserInfoKeyAlg: "ECDH-ES"}
+	if token, err := h.IDToken(alice(), &m, time.Hour, issuer.Beside{}); err == nil || token != "" {
+		t.Errorf("an ID token: %q, %v", token, err)
+	}
+	for _, signed := range []string{"", "RS256"} {
+		m.UserInfoAlg = signed
+		if text, err := h.UserInfo(&issuer.AccessToken{}, &m, nil, nil); err == nil || text != "" {
+			t.Errorf("UserInfo: %q, %v", text, err)
+		}
+	}
+	if diff := cmp.Diff(jose.KeyAlgorithms, oauth.EncryptionAlgorithms) + cmp.Diff(jose.ContentAlgorithms, oauth.ContentEncryptions); diff != "" {
+		t.Errorf("what is registered is not what is made:\n%s", diff)
 	}
 }
 

@@ -39,6 +39,10 @@ type ClientMetadata struct {
 	DefaultACR          []string `json:"default_acr_values,omitempty"`
 	IDTokenAlg          string   `json:"id_token_signed_response_alg,omitempty"`    // "" means RS256
 	UserInfoAlg         string   `json:"userinfo_signed_response_alg,omitempty"`    // "" means plain JSON
+	IDTokenKeyAlg       string   `json:"id_token_encrypted_response_alg,omitempty"` // "" means not encrypted
+	IDTokenContent      string   `json:"id_token_encrypted_response_enc,omitempty"` // "" means A128CBC-HS256
+	UserInfoKeyAlg      string   `json:"userinfo_encrypted_response_alg,omitempty"` // "" means not encrypted
+	UserInfoContent     string   `json:"userinfo_encrypted_response_enc,omitempty"` // "" means A128CBC-HS256
 	SubjectType         string   `json:"subject_type,omitempty"`                    // "" means public
 	SectorIdentifierURI string   `json:"sector_identifier_uri,omitempty"`           // lists the redirect URIs of a sector
 	AuthSigningAlg      string   `json:"token_endpoint_auth_signing_alg,omitempty"` // of assertions; "" means any that fits a key
@@ -193,7 +197,7 @@ func (m *ClientMetadata) Normalize() {
 // Validate checks a registration, RFC 7591 Section 2. It is the one check for
 // every way in which clients are made.
 func (m *ClientMetadata) Validate() error {
-	for _, check := range []func() error{m.checkGrants, m.checkRedirects, m.checkText, m.checkScopes, m.checkTokens, m.checkLifetimes, m.checkOpenID, m.checkApplication, m.checkLogout} {
+	for _, check := range []func() error{m.checkGrants, m.checkRedirects, m.checkText, m.checkScopes, m.checkTokens, m.checkLifetimes, m.checkOpenID, m.checkApplication, m.checkLogout, m.checkEncryption} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -438,6 +442,10 @@ type ServerMetadata struct {
 	SubjectTypesSupported              []string `json:"subject_types_supported"`
 	IDTokenSigningAlgValuesSupported   []string `json:"id_token_signing_alg_values_supported"`
 	UserInfoSigningAlgValuesSupported  []string `json:"userinfo_signing_alg_values_supported"`
+	IDTokenEncryptionAlgsSupported     []string `json:"id_token_encryption_alg_values_supported"`
+	IDTokenEncryptionEncsSupported     []string `json:"id_token_encryption_enc_values_supported"`
+	UserInfoEncryptionAlgsSupported    []string `json:"userinfo_encryption_alg_values_supported"`
+	UserInfoEncryptionEncsSupported    []string `json:"userinfo_encryption_enc_values_supported"`
 	ACRValuesSupported                 []string `json:"acr_values_supported"`
 	DisplayValuesSupported             []string `json:"display_values_supported"`
 	ClaimTypesSupported                []string `json:"claim_types_supported"`

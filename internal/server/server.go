@@ -243,7 +243,7 @@ func (s *Server) Close() error {
 // parts builds the endpoints from the configuration.
 func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, *token.Endpoint, *openid.Discovery, *openid.UserInfo, *openid.Logout) {
 	c, base := s.config, s.config.BasePath()
-	iss := &issuer.Issuer{URL: c.Issuer, Ring: s.Ring, Now: s.now}
+	iss := &issuer.Issuer{URL: c.Issuer, Ring: s.Ring, Keys: s.Clients.Keys, Now: s.now}
 	browsers := s.Browsers()
 	users := &login.Authenticator{Store: s.Store, Hasher: s.Hasher, Now: s.now, Sleep: sleep}
 	sessions := &login.Sessions{

@@ -73,7 +73,7 @@ func TestOpenIDClient_Node(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("after %q: %v\n%s", steps, err, complaint.String())
 	}
-	if len(steps) < 14 {
+	if len(steps) < 18 {
 		t.Errorf("it did no more than %q", steps)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/hufu-auth/hufu/internal/client"
+	"github.com/hufu-auth/hufu/internal/issuer"
 	"github.com/hufu-auth/hufu/internal/login"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
@@ -37,7 +38,8 @@ func (e *Endpoint) password(ctx context.Context, c *client.Authenticated, form o
 	if err != nil {
 		return nil, err
 	}
-	if err := e.prepare(ctx, c, scope); err != nil {
+	to, err := e.prepare(ctx, c, scope)
+	if err != nil {
 		return nil, err
 	}
 	g := e.passwordGrant(c, user, scope, form.All("resource"))
@@ -46,7 +48,7 @@ func (e *Endpoint) password(ctx context.Context, c *client.Authenticated, form o
 	} else if err != nil {
 		return nil, err
 	}
-	return e.answer(ctx, c, g, scope, nil)
+	return e.answer(ctx, c, g, scope, issuer.Beside{To: to})
 }
 
 // badPassword is the same whatever was wrong, RFC 6749 Section 5.2.

@@ -91,6 +91,10 @@ await step('client_secret_post', async () => {
   const other = await register({ token_endpoint_auth_method: 'client_secret_post' }, openid.ClientSecretPost());
   await wantUser(other, await signIn(other));
 });
+await step('client_secret_jwt', async () => {
+  const other = await register({ token_endpoint_auth_method: 'client_secret_jwt' }, openid.ClientSecretJwt());
+  await wantUser(other, await signIn(other));
+});
 await step('public client', async () => {
   const other = await register({ token_endpoint_auth_method: 'none' }, openid.None());
   await wantUser(other, await signIn(other));
@@ -113,6 +117,21 @@ for (const alg of (config.serverMetadata().id_token_signing_alg_values_supported
     await wantUser(other, await signIn(other));
   });
 }
+await step('encrypted ID token and UserInfo', async () => {
+  const { publicKey, privateKey } = await crypto.subtle.generateKey(
+    { name: 'RSA-OAEP', hash: 'SHA-256', modulusLength: 2048, publicExponent: new Uint8Array([1, 0, 1]) }, true, ['encrypt', 'decrypt']);
+  const jwk = { ...await crypto.subtle.exportKey('jwk', publicKey), kid: 'enc-1', use: 'enc', alg: 'RSA-OAEP-256' };
+  delete jwk.key_ops;
+  const other = await register({
+    jwks: { keys: [jwk] }, userinfo_signed_response_alg: 'ES256',
+    id_token_encrypted_response_alg: 'RSA-OAEP-256', id_token_encrypted_response_enc: 'A256GCM',
+    userinfo_encrypted_response_alg: 'RSA-OAEP-256', userinfo_encrypted_response_enc: 'A256GCM',
+  });
+  openid.enableDecryptingResponses(other, ['A256GCM'], { key: privateKey, alg: 'RSA-OAEP-256', kid: 'enc-1' });
+  const encrypted = await signIn(other);
+  assert.equal(encrypted.id_token.split('.').length, 5);
+  await wantUser(other, encrypted);
+});
 await step('code id_token', async () => {
   const other = await register({ grant_types: ['authorization_code', 'implicit', 'refresh_token'], response_types: ['code id_token'] });
   openid.useCodeIdTokenResponseType(other);
