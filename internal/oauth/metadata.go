@@ -115,7 +115,8 @@ func (m *ClientMetadata) Registered() Scope {
 
 // Requested settles the scope of a request: what it names, else the client's
 // defaults, else all it is registered for but openid and offline_access. A value
-// that is not registered is invalid_scope, RFC 6749 Section 3.3.
+// that is not registered is invalid_scope, RFC 6749 Section 3.3; offline_access is
+// nothing to be asked for where no refresh token can come.
 func (m *ClientMetadata) Requested(parameter string) (Scope, error) {
 	scope, err := ParseScope(parameter)
 	if err != nil {
@@ -128,6 +129,9 @@ func (m *ClientMetadata) Requested(parameter string) (Scope, error) {
 			return scope.Intersect(registered), err
 		}
 		return registered.Without(ScopeOpenID, ScopeOfflineAccess), nil
+	}
+	if !m.HasGrant(GrantRefreshToken) {
+		scope = scope.Without(ScopeOfflineAccess) // it is ignored there, OpenID Connect Core Section 11
 	}
 	for _, value := range scope {
 		if !registered.Contains(value) {

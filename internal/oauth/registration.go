@@ -193,12 +193,10 @@ func (m *ClientMetadata) FillDefaults() {
 	}
 	if len(m.GrantTypes) == 0 {
 		for _, t := range m.ResponseTypes {
-			t = ParseResponseType(t)
-			if Gives(t, ResponseTypeCode) && !m.HasGrant(GrantAuthorizationCode) {
-				m.GrantTypes = append(m.GrantTypes, GrantAuthorizationCode)
-			}
-			if IsFrontChannel(t) && !m.HasGrant(GrantImplicit) {
-				m.GrantTypes = append(m.GrantTypes, GrantImplicit)
+			for _, grant := range GrantsOf(ParseResponseType(t)) {
+				if !m.HasGrant(grant) {
+					m.GrantTypes = append(m.GrantTypes, grant)
+				}
 			}
 		}
 	}

@@ -47,3 +47,15 @@ func Gives(responseType, word string) bool {
 func IsFrontChannel(responseType string) bool {
 	return Gives(responseType, ResponseTypeToken) || Gives(responseType, ResponseTypeIDToken)
 }
+
+// GrantsOf are the grants that a client is registered for beside a response type, OpenID
+// Connect Registration Section 2.
+func GrantsOf(responseType string) (grants []string) {
+	if Gives(responseType, ResponseTypeCode) {
+		grants = append(grants, GrantAuthorizationCode)
+	}
+	if IsFrontChannel(responseType) {
+		grants = append(grants, GrantImplicit)
+	}
+	return grants
+}

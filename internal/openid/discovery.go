@@ -73,20 +73,21 @@ func (d *Discovery) Refresh(ctx context.Context) error {
 	d.refreshing.Lock() // or what was read earlier could be put in place later
 	defer d.refreshing.Unlock()
 	document := d.fixed()
-	for grant, addTo := range map[string]func(m *oauth.ServerMetadata){
-		oauth.GrantPassword: func(m *oauth.ServerMetadata) {},
-		oauth.GrantImplicit: func(m *oauth.ServerMetadata) {
-			m.ResponseTypesSupported = oauth.ResponseTypes
-		},
-	} {
+	for _, grant := range []string{oauth.GrantImplicit, oauth.GrantPassword} {
 		used, err := d.Store.GrantInUse(ctx, grant)
 		if err != nil {
 			return err
 		}
 		if (used || slices.Contains(d.Registrable, grant)) && !slices.Contains(d.Forbidden, grant) {
 			document.GrantTypesSupported = append(document.GrantTypesSupported, grant)
-			addTo(&document)
 		}
+	}
+	if slices.Contains(document.GrantTypesSupported, oauth.GrantImplicit) {
+		types, err := d.responseTypes(ctx)
+		if err != nil {
+			return err
+		}
+		document.ResponseTypesSupported = types
 	}
 	if d.At.Registration != "" {
 		document.RegistrationEndpoint = d.Issuer.URL + d.At.Registration
@@ -98,6 +99,22 @@ func (d *Discovery) Refresh(ctx context.Context) error {
 	}
 	d.metadata.Store(&text)
 	return nil
+}
+
+// responseTypes are code, what a client can register itself for, and what some client is
+// registered for, in their usual order. Where the first two are all, no client is read.
+func (d *Discovery) responseTypes(ctx context.Context) ([]string, error) {
+	isListed := func(t string) bool {
+		return t == oauth.ResponseTypeCode || !slices.ContainsFunc(oauth.GrantsOf(t), func(grant string) bool { return !slices.Contains(d.Registrable, grant) })
+	}
+	var used []string
+	if slices.ContainsFunc(oauth.ResponseTypes, func(t string) bool { return !isListed(t) }) {
+		var err error
+		if used, err = d.Store.ResponseTypesInUse(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(oauth.ResponseTypes), func(t string) bool { return !isListed(t) && !slices.Contains(used, t) }), nil
 }
 
 // fixed is what does not depend on the clients that exist.

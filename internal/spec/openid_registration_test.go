@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -116,4 +117,33 @@ func TestOpenIDDiscovery_3_WhatCanBeRegistered(t *testing.T) {
 	if !slices.Equal(m.ResponseTypes, []string{"code"}) || slices.Contains(m.GrantTypes, "implicit") {
 		t.Errorf("without implicit: %v, %v", m.ResponseTypes, m.GrantTypes)
 	}
+	m = discover(t, oauthtest.Start(t, func(c *config.Config) {
+		c.Registration, c.RegistrationGrants = config.RegistrationOpen, []string{oauth.GrantImplicit}
+	}))
+	if !slices.Equal(m.ResponseTypes, []string{"code", "token", "id_token", "id_token token"}) {
+		t.Errorf("implicit alone: %v", m.ResponseTypes)
+	}
+}
+
+// OpenID Connect Discovery Section 3: response types are listed that some client is
+// registered for, and only while it is (DI-11, conformance 10).
+func TestOpenIDDiscovery_3_ResponseTypesInUse(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t)
+	wantTypes := func(want ...string) {
+		t.Helper()
+		s.Clock.Advance(2 * time.Second)
+		if m := discover(t, s); !slices.Equal(m.ResponseTypes, want) || slices.Contains(m.GrantTypes, "implicit") != (len(want) > 1) {
+			t.Errorf("%q, %q, want %q", m.ResponseTypes, m.GrantTypes, want)
+		}
+	}
+	wantTypes("code")
+	hybrid := newRelyingParty(t, s, func(m *oauth.ClientMetadata) { m.ResponseTypes = []string{"token id_token code", "code"} })
+	wantTypes("code", "code id_token token")
+	newRelyingParty(t, s, func(m *oauth.ClientMetadata) {
+		m.GrantTypes, m.ResponseTypes = []string{oauth.GrantImplicit}, []string{"id_token"}
+	})
+	wantTypes("code", "id_token", "code id_token token")
+	ok(t, s.Store.DisableClient(t.Context(), hybrid.ClientID, s.Clock.Now(), theOperator))
+	wantTypes("code", "id_token")
 }

@@ -202,6 +202,13 @@ func TestOpenIDCore_11_OfflineAccess(t *testing.T) {
 	if tokens := online.tokens(t, answer.Get("code")); tokens.Text("scope") != "openid" || tokens.Text("refresh_token") != "" {
 		t.Errorf("a client without the grant: %s", tokens.Body)
 	}
+	unregistered := newRelyingParty(t, s, func(m *oauth.ClientMetadata) {
+		m.GrantTypes, m.ResponseTypes, m.Scope = []string{oauth.GrantAuthorizationCode}, nil, "openid"
+	})
+	answer, _ = unregistered.ask(t, "scope", "openid offline_access")
+	if tokens := unregistered.tokens(t, answer.Get("code")); tokens.Text("scope") != "openid" || tokens.Text("refresh_token") != "" {
+		t.Errorf("a client with neither the grant nor the scope: %s", tokens.Body)
+	}
 	answer, _ = p.ask(t, "scope", "openid offline_access", "prompt", "consent")
 	if tokens := p.tokens(t, answer.Get("code")); tokens.Text("refresh_token") == "" {
 		t.Errorf("offline: %s", tokens.Body)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -116,7 +118,41 @@ func (q *queries) MetadataHolds(ctx context.Context, piece string) (holds bool, 
 	return holds, wrap("search metadata", err)
 }
 
-// grantTypes is the column that GrantInUse searches.
+// errSeenAll ends the reading of rows that could tell nothing new.
+var errSeenAll = errors.New("every response type has been seen")
+
+// ResponseTypesInUse tells what enabled clients with the implicit grant are registered
+// for, in no order. It reads these clients alone, and no more of them than it needs.
+func (q *queries) ResponseTypesInUse(ctx context.Context) (used []string, err error) {
+	err = q.each(ctx, func(r fields) error {
+		var metadata string
+		if err := r.Scan(&metadata); err != nil {
+			return err
+		}
+		var m struct {
+			ResponseTypes []string `json:"response_types"`
+		}
+		if err := json.Unmarshal([]byte(metadata), &m); err != nil {
+			return err
+		}
+		for _, t := range m.ResponseTypes {
+			if !slices.Contains(used, t) {
+				used = append(used, t)
+			}
+		}
+		if len(used) == len(oauth.ResponseTypes) {
+			return errSeenAll
+		}
+		return nil
+	}, `SELECT metadata FROM client WHERE deleted_at IS NULL AND disabled_at IS NULL AND grant_types LIKE $1`,
+		"% "+oauth.GrantImplicit+" %")
+	if errors.Is(err, errSeenAll) {
+		err = nil
+	}
+	return used, wrap("response types in use", err)
+}
+
+// grantTypes is the column that GrantInUse and ResponseTypesInUse search.
 func grantTypes(m oauth.ClientMetadata) string {
 	return " " + strings.Join(m.GrantTypes, " ") + " "
 }

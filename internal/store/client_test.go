@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -274,5 +275,39 @@ func TestMetadataHolds(t *testing.T) {
 		if got, err := s.MetadataHolds(t.Context(), "EdDSA"); err != nil || got {
 			t.Errorf("of a deleted client: %t, %v", got, err)
 		}
+	})
+}
+
+// Metadata lists a response type when an enabled client with the implicit grant is
+// registered for it, whatever else stands in the metadata of clients.
+func TestResponseTypesInUse(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, func(t *testing.T, open opener) {
+		s := open(t)
+		wantUsed := func(want ...string) {
+			t.Helper()
+			used, err := s.ResponseTypesInUse(t.Context())
+			must(t, err)
+			slices.Sort(used)
+			if diff := cmp.Diff(want, used, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		}
+		create := func(id string, m oauth.ClientMetadata) {
+			t.Helper()
+			must(t, s.CreateClient(t.Context(), &store.Client{ID: id, CreatedAt: now, Metadata: m}, by))
+		}
+		create("web", oauth.ClientMetadata{ClientName: `"token"`, GrantTypes: []string{"authorization_code"}, ResponseTypes: []string{"code"}})
+		wantUsed()
+		create("a", oauth.ClientMetadata{GrantTypes: []string{"implicit"}, ResponseTypes: []string{"id_token"}})
+		create("b", oauth.ClientMetadata{GrantTypes: []string{"authorization_code", "implicit"}, ResponseTypes: []string{"code id_token", "id_token"}})
+		wantUsed("code id_token", "id_token")
+		must(t, s.DisableClient(t.Context(), "b", now, by))
+		wantUsed("id_token")
+		must(t, s.DeleteClient(t.Context(), "a", now, by))
+		wantUsed()
+		create("all", oauth.ClientMetadata{GrantTypes: []string{"authorization_code", "implicit"}, ResponseTypes: oauth.ResponseTypes})
+		create("z", oauth.ClientMetadata{GrantTypes: []string{"implicit"}, ResponseTypes: []string{"token"}})
+		wantUsed("code", "code id_token", "code id_token token", "code token", "id_token", "id_token token", "token")
 	})
 }
