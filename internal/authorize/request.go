@@ -24,7 +24,7 @@ import (
 type request struct {
 	path   string     // the address it came to
 	form   oauth.Form // what it said, or its request object did
-	object bool       // a request object did
+	opened time.Time  // when its request object was; zero when it came in none
 
 	client       *store.Client
 	redirect     oauth.Redirect
@@ -53,6 +53,9 @@ type request struct {
 	resumed     bool   // it has been sealed, so pages may have been shown
 	chosen      string // mark of the session that the person has chosen; "" for none
 }
+
+// isObject reports whether the request came in a request object.
+func (q *request) isObject() bool { return !q.opened.IsZero() }
 
 // begin gives a request a name of its own.
 func (q *request) begin(now time.Time) {
@@ -372,7 +375,7 @@ func (q *request) view() web.Client {
 // be used. What a request object said goes on sealed: its parameters would be refused, or
 // be somebody else's word, without its signature.
 func (e *Endpoint) restartURL(q *request) string {
-	if q.object {
+	if q.isObject() {
 		anew := *q
 		anew.id, anew.chosen = "", ""
 		if sealed, err := e.seal(&anew, ""); err == nil {

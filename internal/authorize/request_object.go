@@ -5,9 +5,12 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hufu-auth/hufu/internal/jose"
 	"github.com/hufu-auth/hufu/internal/oauth"
+	"github.com/hufu-auth/hufu/internal/store"
+	"github.com/hufu-auth/hufu/internal/web"
 )
 
 // requestObjectTypes are the values of typ that a request object may have, RFC 9101
@@ -18,13 +21,17 @@ var requestObjectTypes = []string{"", "jwt", "oauth-authz-req+jwt"}
 // Section 5.2.3.
 var requestObjectMedia = []string{"application/oauth-authz-req+jwt", "application/jwt"}
 
+// fetches limits the request objects of a client that one network has this server fetch:
+// nobody need sign in for that.
+var fetches = store.Limit{Burst: 100, Interval: 500 * time.Millisecond}
+
 // openObject puts the parameters of the request object in place of those that came with
 // it, OpenID Connect Core Section 6 and RFC 9101 Section 6. On an error the request is as
 // it was sent.
 func (e *Endpoint) openObject(ctx context.Context, q *request) error {
 	text, uri := q.form.Get("request"), q.form.Get("request_uri")
 	switch {
-	case q.object: // it was opened when the request began
+	case q.isObject(): // it was opened when the request began
 		return nil
 	case text != "" && uri != "":
 		return oauth.Errorf(oauth.InvalidRequest, "request and request_uri exclude each other")
@@ -43,7 +50,7 @@ func (e *Endpoint) openObject(ctx context.Context, q *request) error {
 	if err != nil {
 		return err
 	}
-	q.form, q.object = o.Within(q.form, q.client.Metadata.RequireSignedRequest), true
+	q.form, q.opened = o.Within(q.form, q.client.Metadata.RequireSignedRequest), e.Now()
 	return nil
 }
 
@@ -53,6 +60,14 @@ func (e *Endpoint) openObject(ctx context.Context, q *request) error {
 func (e *Endpoint) fetchObject(ctx context.Context, q *request, uri string) (string, error) {
 	if !slices.Contains(q.client.Metadata.RequestURIs, uri) {
 		return "", oauth.Refuse(oauth.InvalidRequestURI, "request_uri is not registered", errors.New("it is none of the client's request_uris"))
+	}
+	bucket := store.Bucket("request object", q.client.ID, web.Network(web.EventOf(ctx).Address))
+	wait, err := e.Store.Attempt(ctx, bucket, fetches, e.Now())
+	if err != nil {
+		return "", err
+	}
+	if wait > 0 {
+		return "", web.TooManyRequests(wait, errors.New("more request objects than one network may have fetched for a client"))
 	}
 	body, err := e.Fetch(ctx, uri, requestObjectMedia...)
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,12 +31,16 @@ type sealedRequest struct {
 // parameters: none of them has an empty name.
 const notes = ""
 
-// What notes say: that the parameters are those of a request object, and which session the
-// person has chosen.
+// What notes say: when the request object was opened that the parameters are from, and
+// which session the person has chosen.
 const (
-	noteObject = "object"
+	noteObject = "object " // and Unix seconds
 	noteChosen = "chosen " // and its mark
 )
+
+// objectLifetime is for how long a request goes on, however often it begins anew, that
+// came in a request object: its signature was looked at once, and was for then.
+const objectLifetime = 24 * time.Hour
 
 // encode writes the texts one behind the other, each with its length in front.
 // An escaping format would make a state of quotes twice as long, and so refuse
@@ -103,8 +106,8 @@ func (e *Endpoint) seal(q *request, browser string) (string, error) {
 	for _, name := range carried {
 		s.form[name] = q.form.All(name)
 	}
-	if q.object {
-		s.form[notes] = append(s.form[notes], noteObject)
+	if q.isObject() {
+		s.form[notes] = append(s.form[notes], noteObject+strconv.FormatInt(q.opened.Unix(), 10))
 	}
 	if q.chosen != "" {
 		s.form[notes] = append(s.form[notes], noteChosen+q.chosen)
@@ -133,6 +136,9 @@ func (e *Endpoint) open(r *http.Request, sealed string) (*request, error) {
 		return nil, err // client or redirect are gone: nobody may be told
 	}
 	q.err = err
+	if q.isObject() && e.Now().Sub(q.opened) > objectLifetime {
+		return nil, web.Explain(web.ReasonExpired, oauth.Refuse(oauth.InvalidRequest, "the request in the address is too old", errors.New("its request object was opened more than a day ago")))
+	}
 	if now := e.Now(); !s.created.Add(e.RequestLifetime).After(now) || s.created.After(now.Add(clockSkew)) {
 		return nil, &web.SeeOther{URL: e.restartURL(q)}
 	}
@@ -153,10 +159,17 @@ func (e *Endpoint) open(r *http.Request, sealed string) (*request, error) {
 func (e *Endpoint) reopen(ctx context.Context, s *sealedRequest) (*request, error) {
 	known := s.form[notes]
 	delete(s.form, notes)
-	q := &request{path: s.path, form: oauth.NewForm(s.form), object: slices.Contains(known, noteObject)}
+	q := &request{path: s.path, form: oauth.NewForm(s.form)}
 	for _, note := range known {
 		if mark, ok := strings.CutPrefix(note, noteChosen); ok {
 			q.chosen = mark
+		}
+		if text, ok := strings.CutPrefix(note, noteObject); ok {
+			seconds, err := strconv.ParseInt(text, 10, 64)
+			if err != nil {
+				return q, fmt.Errorf("authorize: sealed request: %w", err)
+			}
+			q.opened = time.Unix(seconds, 0)
 		}
 	}
 	return q, e.validate(ctx, q, nil)

@@ -24,9 +24,9 @@ type Keys struct {
 	Fetch func(ctx context.Context, address string, mediaTypes ...string) ([]byte, error)
 	Now   func() time.Time
 
-	mu      sync.Mutex
-	fetched map[string]*keySet // by address
-	flights singleflight.Group
+	mu         sync.Mutex
+	young, old map[string]*keySet // by address; old ones were young before
+	flights    singleflight.Group
 }
 
 // A keySet is what was found at an address.
@@ -118,7 +118,28 @@ func (k *Keys) at(ctx context.Context, address string, age time.Duration) (*jose
 func (k *Keys) known(address string) *keySet {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.fetched[address]
+	return k.find(address)
+}
+
+// find is known under the lock. What is asked for stays.
+func (k *Keys) find(address string) *keySet {
+	if known := k.young[address]; known != nil {
+		return known
+	}
+	known := k.old[address]
+	if known != nil {
+		k.put(address, known)
+	}
+	return known
+}
+
+// put remembers a key set. When there are too many, those that nobody has asked for since
+// it was so the last time are forgotten.
+func (k *Keys) put(address string, set *keySet) {
+	if k.young == nil || len(k.young) >= maxKeySets {
+		k.young, k.old = map[string]*keySet{}, k.young
+	}
+	k.young[address] = set
 }
 
 // usable are the keys of a set, as long as they are good.
@@ -140,13 +161,10 @@ func (k *Keys) fetch(ctx context.Context, address string) *keySet {
 	next := &keySet{keys: keys, at: now, tried: now, err: err}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if before := k.fetched[address]; err != nil && before != nil {
+	if before := k.find(address); err != nil && before != nil {
 		next.keys, next.at = before.keys, before.at
 	}
-	if k.fetched == nil || len(k.fetched) >= maxKeySets {
-		k.fetched = map[string]*keySet{}
-	}
-	k.fetched[address] = next
+	k.put(address, next)
 	return next
 }
 

@@ -87,6 +87,9 @@ func (g *Registry) checkMetadata(ctx context.Context, m, before *oauth.ClientMet
 	if before != nil && before.IsPublic() != m.IsPublic() {
 		return oauth.Errorf(oauth.InvalidClientMetadata, "a client cannot turn from public to confidential or back; create another one")
 	}
+	if before != nil && before.IsPairwise() != m.IsPairwise() {
+		return oauth.Errorf(oauth.InvalidClientMetadata, "subject_type of a client cannot change: it would take every user for a stranger; create another one")
+	}
 	return g.settleSector(ctx, m, before)
 }
 

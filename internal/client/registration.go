@@ -197,19 +197,40 @@ func (g *Registration) read(r *http.Request) (*oauth.Registration, error) {
 	if err != nil {
 		return nil, oauth.Refuse(oauth.InvalidRequest, "the body could not be read", err)
 	}
+	if len(body) > maxRegistration {
+		return nil, oauth.Errorf(oauth.InvalidClientMetadata, "a registration must not be longer than 16 KiB")
+	}
 	request, err := oauth.ParseRegistration(body)
 	if err != nil {
 		return nil, err
 	}
-	limit := store.Limit{Burst: g.PerHour, Interval: time.Hour / time.Duration(g.PerHour)}
-	wait, err := g.Clients.Store.Attempt(r.Context(), store.Bucket("register", web.Network(web.EventOf(r.Context()).Address)), limit, g.Now())
-	if err != nil {
-		return nil, err
+	return request, g.count(r.Context())
+}
+
+// maxRegistration is how long a registration may be, in bytes. It is kept for as long as
+// its client.
+const maxRegistration = 16 << 10
+
+// manyNetworks is how many times what one network may register all may together, where
+// anybody may: networks are cheap.
+const manyNetworks = 10
+
+// count counts a registration against the limits.
+func (g *Registration) count(ctx context.Context) error {
+	limits := map[string]int{store.Bucket("register", web.Network(web.EventOf(ctx).Address)): g.PerHour}
+	if len(g.Tokens) == 0 {
+		limits[store.Bucket("register everywhere")] = manyNetworks * g.PerHour
 	}
-	if wait > 0 {
-		return nil, web.TooManyRequests(wait, errors.New("more registrations from this network than registration_limit allows"))
+	for bucket, perHour := range limits {
+		wait, err := g.Clients.Store.Attempt(ctx, bucket, store.Limit{Burst: perHour, Interval: time.Hour / time.Duration(perHour)}, g.Now())
+		if err != nil {
+			return err
+		}
+		if wait > 0 {
+			return web.TooManyRequests(wait, errors.New("more registrations than registration_limit allows, from this network or, tenfold, from all"))
+		}
 	}
-	return request, nil
+	return nil
 }
 
 // registrationPrefix tells registration access tokens from everything else.

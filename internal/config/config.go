@@ -165,7 +165,8 @@ type Config struct {
 	RegistrationScopes []string `yaml:"registration_scopes"`
 
 	// How many registrations and changes of registrations one network (the /24 of an
-	// IPv4 address, the /64 of an IPv6 address) may send in an hour, 1 to 100000.
+	// IPv4 address, the /64 of an IPv6 address) may send in an hour, 1 to 100000. Where
+	// anybody may register, all networks together may send ten times as many.
 	RegistrationLimit int `yaml:"registration_limit"`
 
 	// How long an application that registered itself may stay unused before it is

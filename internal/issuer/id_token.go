@@ -70,11 +70,15 @@ func (i *Issuer) IDToken(g *store.Grant, m *oauth.ClientMetadata, lifetime time.
 	if err != nil {
 		return "", err
 	}
+	sid, err := i.SessionID(m, g.SID)
+	if err != nil {
+		return "", err
+	}
 	now := i.Now()
 	t := IDToken{
 		Issuer: i.URL, Subject: subject, Audience: oauth.Audience{g.ClientID}, AuthorizedParty: g.ClientID,
 		IssuedAt: now.Unix(), ExpiresAt: now.Add(min(lifetime, maxIDTokenLifetime)).Unix(),
-		AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: strings.Fields(g.AMR), SessionID: g.SID,
+		AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: strings.Fields(g.AMR), SessionID: sid,
 		Nonce: b.Nonce, CodeHash: halfHash(m.IDTokenAlg, b.Code), AccessTokenHash: halfHash(m.IDTokenAlg, b.AccessToken),
 	}
 	o := oauth.NewObject(make([]byte, 0, 768))

@@ -26,6 +26,9 @@ func (i *Issuer) LogoutToken(clientID string, m *oauth.ClientMetadata, userID, s
 	if err != nil {
 		return "", err
 	}
+	if sid, err = i.SessionID(m, sid); err != nil {
+		return "", err
+	}
 	now := i.Now()
 	o := oauth.NewObject(make([]byte, 0, 512))
 	o.String("iss", i.URL)

@@ -1,6 +1,8 @@
 package issuer
 
 import (
+	"encoding/base64"
+
 	"github.com/google/uuid"
 
 	"github.com/hufu-auth/hufu/internal/oauth"
@@ -28,6 +30,21 @@ func (i *Issuer) Subject(m *oauth.ClientMetadata, userID string) (string, error)
 	id[6] = id[6]&0x0f | pairwiseVersion<<4
 	id[8] = id[8]&0x3f | 0x80
 	return id.String(), nil
+}
+
+// SessionID is the name under which a client knows a session: its sid, or for a client of
+// pairwise subjects another one, since clients of two sectors would find by the sid whom
+// their subjects keep apart.
+func (i *Issuer) SessionID(m *oauth.ClientMetadata, sid string) (string, error) {
+	if !m.IsPairwise() || sid == "" {
+		return sid, nil
+	}
+	k, err := i.Ring.current(PurposePairwise)
+	if err != nil {
+		return "", err
+	}
+	sum := mac(k, "sid\x00"+m.SectorIdentifier+"\x00"+sid)
+	return base64.RawURLEncoding.EncodeToString(sum[:16]), nil
 }
 
 // IsPairwise reports whether a subject is one that its sector alone knows.

@@ -48,23 +48,34 @@ func randomID() string {
 
 // Current returns the live session of a browser; nil when nobody is signed in.
 func (s *Sessions) Current(r *http.Request) (*store.Session, error) {
+	session, err := s.find(r, s.Idle)
+	if session == nil || err != nil {
+		return nil, err
+	}
+	web.EventOf(r.Context()).UserID = session.UserID
+	if now := s.Now(); session.SeenAt.Add(time.Minute).Before(now) {
+		err = s.Store.TouchSession(r.Context(), hash(s.Cookies.Get(r, sessionCookie)), now)
+	}
+	return session, err
+}
+
+// Idled returns the session of a browser however long it was not used: nobody is signed
+// in by it any more, but it has not ended. It is nil when there is none.
+func (s *Sessions) Idled(r *http.Request) (*store.Session, error) { return s.find(r, s.Lifetime) }
+
+func (s *Sessions) find(r *http.Request, idle time.Duration) (*store.Session, error) {
 	id := s.Cookies.Get(r, sessionCookie)
 	if id == "" || len(id) > 64 {
 		return nil, nil
 	}
-	now := s.Now()
-	session, err := s.Store.Session(r.Context(), hash(id), now, s.Idle)
+	session, err := s.Store.Session(r.Context(), hash(id), s.Now(), idle)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	web.EventOf(r.Context()).UserID = session.UserID
-	if session.SeenAt.Add(time.Minute).Before(now) {
-		err = s.Store.TouchSession(r.Context(), hash(id), now)
-	}
-	return session, err
+	return session, nil
 }
 
 // Mark is a name of the browser's session that changes with every sign-in; ""

@@ -61,39 +61,23 @@ var errRequestObject = errors.New("oauth: request object")
 // object (RFC 9101 Section 4).
 func ParseRequestObject(payload []byte) (*RequestObject, error) {
 	o := &RequestObject{}
-	seen := map[string]bool{}
-	err := eachMember(payload, func(name string, value json.RawMessage) error {
-		if seen[name] {
-			return fmt.Errorf("%w: %.40q appears twice", errRequestObject, name)
-		}
-		seen[name] = true
-		return o.add(name, value)
-	})
+	err := checkObject(payload)
+	if err == nil {
+		err = o.read(payload)
+	}
 	if err != nil {
 		return nil, Refuse(InvalidRequestObject, "the request object cannot be read", err)
 	}
 	return o, nil
 }
 
-// eachMember calls f with each member of a JSON object, in order.
-func eachMember(text []byte, f func(name string, value json.RawMessage) error) error {
-	if !json.Valid(text) {
-		return errors.New("not JSON")
+func (o *RequestObject) read(payload []byte) error {
+	var sent map[string]json.RawMessage
+	if err := json.Unmarshal(payload, &sent); err != nil {
+		return err
 	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	if token, err := d.Token(); err != nil || token != json.Delim('{') {
-		return errors.New("not a JSON object")
-	}
-	for d.More() {
-		name, err := d.Token()
-		if err != nil {
-			return err
-		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return err
-		}
-		if err := f(name.(string), value); err != nil {
+	for name, value := range sent {
+		if err := o.add(name, value); err != nil {
 			return err
 		}
 	}

@@ -20,6 +20,7 @@ type farewell struct {
 	At      int64    `json:"at"` // Unix seconds
 	SID     string   `json:"sid"`
 	Clients []string `json:"clients"`
+	Browser string   `json:"browser"`        // mark of the one that signed out
 	Next    string   `json:"next,omitempty"` // address that the client wants the user at
 	Locales string   `json:"locales,omitempty"`
 }
@@ -32,9 +33,9 @@ const (
 
 // farewell seals what the page has to do when clients took part in a session that want to
 // be told by the browser; it is "" when there are none. What does not fit into an address
-// is left out: the user comes first.
-func (l *Logout) farewell(ctx context.Context, ended store.EndedSession, q *logoutRequest) (string, error) {
-	f := farewell{At: l.Now().Unix(), SID: ended.SID, Next: q.next(), Locales: q.uiLocales}
+// is left out: the user comes first. browser is the mark of the one that signs out.
+func (l *Logout) farewell(ctx context.Context, ended store.EndedSession, q *logoutRequest, browser string) (string, error) {
+	f := farewell{At: l.Now().Unix(), SID: ended.SID, Browser: browser, Next: q.next(), Locales: q.uiLocales}
 	for _, id := range ended.Clients {
 		uri, err := l.frame(ctx, id, ended.SID)
 		if err != nil {
@@ -70,7 +71,8 @@ func (l *Logout) frame(ctx context.Context, clientID, sid string) (string, error
 	case !c.DisabledAt.IsZero():
 		return "", nil
 	}
-	return c.Metadata.FrontchannelLogout(l.Issuer.URL, sid), nil
+	known, err := l.Issuer.SessionID(&c.Metadata, sid)
+	return c.Metadata.FrontchannelLogout(l.Issuer.URL, known), err
 }
 
 // Done is the page behind a sign-out.
@@ -81,20 +83,24 @@ func (l *Logout) Done(w http.ResponseWriter, r *http.Request) error {
 	}
 	page := web.LoggedOutPage{ContinueURL: l.Base + "/", Self: l.Base + LoggedOutPath}
 	if sealed := form.Get("request"); sealed != "" {
-		if err := l.tell(r.Context(), &page, sealed); err != nil {
+		if err := l.tell(r, &page, sealed); err != nil {
 			return err
 		}
 	}
 	return l.Pages.Render(w, r, http.StatusOK, page)
 }
 
-// tell puts a farewell into the page. One from long ago is kept from being told again.
-func (l *Logout) tell(ctx context.Context, page *web.LoggedOutPage, sealed string) error {
+// tell puts a farewell into the page. One from long ago is kept from being told again, and
+// one of another browser from being told at all: whoever opens that may be signed in.
+func (l *Logout) tell(r *http.Request, page *web.LoggedOutPage, sealed string) error {
 	f, err := l.openFarewell(sealed)
 	if err != nil {
 		return oauth.Refuse(oauth.InvalidRequest, "the request in the address is not ours", err)
 	}
 	page.UILocales = f.Locales
+	if f.Browser != l.Browsers.Mark(r) {
+		return nil
+	}
 	if f.Next != "" {
 		page.ContinueURL = f.Next
 	}
@@ -103,7 +109,7 @@ func (l *Logout) tell(ctx context.Context, page *web.LoggedOutPage, sealed strin
 	}
 	page.Self, page.Leave = page.Self+"?request="+sealed, f.Next != ""
 	for _, id := range f.Clients {
-		uri, err := l.frame(ctx, id, f.SID)
+		uri, err := l.frame(r.Context(), id, f.SID)
 		if err != nil {
 			return err
 		}

@@ -73,8 +73,7 @@ func (l *Logout) EndSession(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if session == nil {
-		l.Sessions.ShowState(w, r, nil)
-		return l.leave(w, q)
+		return l.endIdled(w, r, q)
 	}
 	own, err := l.isOf(r.Context(), q.hint, session)
 	if err != nil {
@@ -86,14 +85,32 @@ func (l *Logout) EndSession(w http.ResponseWriter, r *http.Request) error {
 	return l.ask(w, r, q, session)
 }
 
-// isOf reports whether an ID token is of a session: of its sid, and of its user, by the name
+// endIdled is for a browser in which nobody is signed in any more. When its session has
+// only idled, its end is still to be told; who shows an ID token of it may say so.
+func (l *Logout) endIdled(w http.ResponseWriter, r *http.Request, q *logoutRequest) error {
+	idled, err := l.Sessions.Idled(r)
+	if err != nil {
+		return err
+	}
+	own, err := l.isOf(r.Context(), q.hint, idled)
+	if err != nil {
+		return err
+	}
+	if own && r.Method == http.MethodGet {
+		return l.end(w, r, q)
+	}
+	l.Sessions.ShowState(w, r, nil)
+	return l.leave(w, q)
+}
+
+// isOf reports whether an ID token is of a session: of its sid, and of its user, by the names
 // under which the client of the token knows them.
 func (l *Logout) isOf(ctx context.Context, t *issuer.IDToken, session *store.Session) (bool, error) {
-	if t == nil || t.SessionID != session.SID {
+	if t == nil || session == nil {
 		return false, nil
 	}
 	if !issuer.IsPairwise(t.Subject) {
-		return t.Subject == session.UserID, nil
+		return t.SessionID == session.SID && t.Subject == session.UserID, nil
 	}
 	c, err := l.Store.KnownClient(ctx, t.Audience[0], l.Now())
 	if errors.Is(err, store.ErrNotFound) {
@@ -103,7 +120,11 @@ func (l *Logout) isOf(ctx context.Context, t *issuer.IDToken, session *store.Ses
 		return false, err
 	}
 	subject, err := l.Issuer.Subject(&c.Metadata, session.UserID)
-	return t.Subject == subject, err
+	if err != nil {
+		return false, err
+	}
+	sid, err := l.Issuer.SessionID(&c.Metadata, session.SID)
+	return t.Subject == subject && t.SessionID == sid, err
 }
 
 // carriedByLogout are the parameters that a request to sign out is made of.
@@ -233,7 +254,7 @@ func (l *Logout) end(w http.ResponseWriter, r *http.Request, q *logoutRequest) e
 	if err != nil {
 		return err
 	}
-	told, err := l.farewell(r.Context(), ended, q)
+	told, err := l.farewell(r.Context(), ended, q, l.Browsers.MarkOf(l.Browsers.ID(w, r)))
 	if err != nil {
 		return err
 	}

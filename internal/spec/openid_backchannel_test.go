@@ -119,6 +119,30 @@ func pending(t *testing.T, s *oauthtest.Server) int {
 	return len(notices)
 }
 
+// A session that has only idled has not ended: who signs out of it by an ID token of it
+// has its clients told, and whoever has none of it has not.
+func TestOpenIDBackchannel_2_IdledSession(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	s := oauthtest.Start(t, r.reaches)
+	p, other := newRelyingParty(t, s, backchannel(r.URL+"/told")), newRelyingParty(t, s)
+	hint := p.signedIn(t)
+	foreign := other.signedIn(t) // in another browser
+	s.Clock.Advance(13 * time.Hour)
+	if p.isSignedIn(t) {
+		t.Fatal("it has not idled")
+	}
+	p.Browser.Open(t, logout("id_token_hint", foreign))
+	if n := pending(t, s); n != 0 || len(r.at("/told")) != 0 {
+		t.Errorf("a hint of another session: %d notices", n)
+	}
+	p.Browser.Open(t, logout("id_token_hint", hint, "post_logout_redirect_uri", bye))
+	if got := p.Browser.Page.Header.Get("Location"); got != bye {
+		t.Errorf("led to %q", got)
+	}
+	r.wait(t, "/told", 1)
+}
+
 // OpenID Connect Back-Channel Logout Sections 2.4 and 2.5: whoever takes part in a
 // session with openid is told once when it ends, by a form that holds a logout token
 // alone; the token is for that client, names the subject and the session of the ID

@@ -104,12 +104,16 @@ func TestOpenIDFrontchannel_2_Frames(t *testing.T) {
 	}
 	// The language can be switched, and who comes back to the page much later is not made
 	// to tell anybody again.
-	chinese := s.Get(t, answer.Header.Get("Location")+"&lang=zh")
+	chinese := p.Browser.Open(t, s.URL+answer.Header.Get("Location")+"&lang=zh")
 	if len(frames(chinese)) != len(want) || !strings.Contains(string(chinese.Body), "正在通知") {
 		t.Errorf("in Chinese:\n%s", chinese.Body)
 	}
+	// In another browser, where somebody may be signed in, it tells nobody and leads nowhere.
+	if elsewhere := away.Browser.Open(t, s.URL+answer.Header.Get("Location")); len(frames(elsewhere)) != 0 || elsewhere.Header.Get("Refresh") != "" || leadsTo(t, elsewhere) != "/" {
+		t.Errorf("in another browser:\n%s", elsewhere.Body)
+	}
 	s.Clock.Advance(11 * time.Minute)
-	late := s.Get(t, answer.Header.Get("Location"))
+	late := p.Browser.Open(t, s.URL+answer.Header.Get("Location"))
 	if late.StatusCode != http.StatusOK || len(frames(late)) != 0 || late.Header.Get("Refresh") != "" || leadsTo(t, late) != landed {
 		t.Errorf("late: %d %v\n%s", late.StatusCode, late.Header, late.Body)
 	}

@@ -250,6 +250,30 @@ func TestOpenIDBackchannel_2_4_Pairwise(t *testing.T) {
 	}
 }
 
+// A session has another name in each sector, or clients would find by it whom their subjects
+// keep apart; hints and logout tokens know it.
+func TestOpenIDCore_8_1_SessionIDs(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	s := oauthtest.Start(t, r.reaches)
+	first := newRelyingParty(t, s, pairwise, backchannel(r.URL+"/first"))
+	sids := map[string]string{}
+	for name, p := range map[string]*relyingParty{
+		"first": first, "same": newRelyingParty(t, s, pairwise), "other": newRelyingParty(t, s, pairwise, onHost("other.example")), "public": newRelyingParty(t, s),
+	} {
+		p.Browser = first.Browser
+		_, claims := p.verify(t, p.signedIn(t))
+		sids[name], _ = claims["sid"].(string)
+	}
+	if sids["first"] == "" || sids["first"] != sids["same"] || sids["first"] == sids["other"] || sids["first"] == sids["public"] || sids["other"] == sids["public"] {
+		t.Errorf("one session is called %v", sids)
+	}
+	first.Browser.Open(t, logout("id_token_hint", first.signedIn(t)))
+	if _, told := first.verify(t, r.wait(t, "/first", 1)[0].form.Get("logout_token")); told["sid"] != sids["first"] {
+		t.Errorf("the logout token is of session %v, want %s", told["sid"], sids["first"])
+	}
+}
+
 // A sectorHost publishes the document at a sector_identifier_uri.
 type sectorHost struct {
 	*httptest.Server
@@ -377,12 +401,16 @@ func TestOpenIDCore_8_1_SectorIsFixed(t *testing.T) {
 	s := oauthtest.Start(t, h.server)
 	c := newRegistered(t, s, `{"subject_type":"pairwise","redirect_uris":["https://app.example/callback"]}`)
 	for what, members := range map[string]string{
-		"another host":    `"redirect_uris":["https://evil.example/callback"]`,
-		"another sector":  `"redirect_uris":["https://a.example/callback"],"sector_identifier_uri":"` + h.URL + `/sector.json"`,
-		"one more host":   `"redirect_uris":["https://app.example/callback","https://evil.example/callback"]`,
-		"its own members": `"redirect_uris":["https://evil.example/callback"],"sector_identifier":"app.example"`,
+		"another host":         `"redirect_uris":["https://evil.example/callback"]`,
+		"another sector":       `"redirect_uris":["https://a.example/callback"],"sector_identifier_uri":"` + h.URL + `/sector.json"`,
+		"one more host":        `"redirect_uris":["https://app.example/callback","https://evil.example/callback"]`,
+		"by the way of public": `"redirect_uris":["https://app.example/callback"],"subject_type":"public"`,
+		"its own members":      `"redirect_uris":["https://evil.example/callback"],"sector_identifier":"app.example"`,
 	} {
-		answer := c.manage(t, http.MethodPut, `{"client_id":"`+c.id+`","subject_type":"pairwise",`+members+`}`)
+		if !strings.Contains(members, "subject_type") {
+			members += `,"subject_type":"pairwise"`
+		}
+		answer := c.manage(t, http.MethodPut, `{"client_id":"`+c.id+`",`+members+`}`)
 		wantRegistrationError(t, what, answer, http.StatusBadRequest, oauth.InvalidClientMetadata)
 	}
 	if answer := c.manage(t, http.MethodPut, c.replacement(`,"subject_type":"pairwise","client_name":"App"`)); answer.StatusCode != http.StatusOK {

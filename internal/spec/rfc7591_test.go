@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -259,7 +260,7 @@ func TestRFC7591_3_2_2_Refused(t *testing.T) {
 	with := func(members string) string {
 		return `{"redirect_uris":["https://app.example/callback"],` + members + `}`
 	}
-	many := strings.TrimSuffix(strings.Repeat(`"https://app.example/cb",`, 2000), ",")
+	many := strings.TrimSuffix(strings.Repeat(`"https://app.example/cb",`, 500), ",")
 	for name, tt := range map[string]struct {
 		body   string
 		status int
@@ -275,7 +276,8 @@ func TestRFC7591_3_2_2_Refused(t *testing.T) {
 		"file":                    {`{"redirect_uris":["file:///etc/passwd"]}`, 400, redirect},
 		"relative":                {`{"redirect_uris":["/cb"]}`, 400, redirect},
 		"one of two":              {`{"redirect_uris":["https://app.example/cb","x"]}`, 400, redirect},
-		"2000 of them":            {`{"redirect_uris":[` + many + `]}`, 400, redirect},
+		"500 of them":             {`{"redirect_uris":[` + many + `]}`, 400, redirect},
+		"longer than 16 KiB":      {with(`"x":"` + strings.Repeat("x", 16<<10) + `"`), 400, metadata},
 		"a huge body":             {with(`"client_name":"` + strings.Repeat("a", 10<<20) + `"`), 413, request},
 		"password":                {with(`"grant_types":["authorization_code","password"]`), 400, metadata},
 		"password alone":          {`{"grant_types":["password"]}`, 400, metadata},
@@ -320,6 +322,31 @@ func TestRFC7591_3_2_2_Refused(t *testing.T) {
 		if answer := sendJSON(t, s, method, "/register", "", ""); answer.StatusCode != http.StatusMethodNotAllowed || answer.Header.Get("Allow") != "POST" {
 			t.Errorf("%s: %d %v", method, answer.StatusCode, answer.Header)
 		}
+	}
+}
+
+// Where anybody may register, all networks together may register ten times what one may:
+// networks are cheap (DC-04).
+func TestRFC7591_5_AllNetworks(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t, openRegistration, func(c *config.Config) {
+		c.RegistrationLimit, c.TrustedProxies = 1, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	})
+	made := 0
+	for i := range 20 {
+		r := s.Request(t, http.MethodPost, "/register", callbackOnly)
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("X-Forwarded-For", fmt.Sprintf("203.0.%d.1", i))
+		switch answer := s.Do(t, r); answer.StatusCode {
+		case http.StatusCreated:
+			made++
+		case http.StatusTooManyRequests:
+		default:
+			t.Errorf("%d %s", answer.StatusCode, answer.Body)
+		}
+	}
+	if made != 10 {
+		t.Errorf("%d were registered, want 10", made)
 	}
 }
 

@@ -283,6 +283,47 @@ func TestRFC9101_Restart(t *testing.T) {
 	}
 }
 
+// The signature of an object was looked at once, and was for then: pages lead on from it
+// for a day, however often they begin anew.
+func TestRFC9101_RestartEnds(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t)
+	a := newObjectApp(t, s, "ES256", func(m *oauth.ClientMetadata) { m.RequireSignedRequest = true })
+	b := s.Browser(t)
+	b.Open(t, a.by("/authorize", "request", a.object(t, nil)))
+	for range 11 {
+		s.Clock.Advance(2 * time.Hour)
+		b.Open(t, b.Page.Request.URL.String())
+		if !b.On("login-form") {
+			t.Fatalf("not on the sign-in page: %d", b.Page.StatusCode)
+		}
+	}
+	address := b.Page.Request.URL.String()
+	s.Clock.Advance(3 * time.Hour)
+	for _, browser := range []*oauthtest.Browser{b, s.Browser(t)} {
+		wantErrorPage(t, browser.Open(t, address), http.StatusBadRequest, "invalid_request")
+	}
+}
+
+// Whoever has this server fetch objects without end is held up, and nobody else is: not
+// another client, nor this one from elsewhere (SS-01).
+func TestRFC9101_5_2_Flood(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t)
+	edit := func(m *oauth.ClientMetadata) { m.RequestURIs = []string{"https://127.0.0.1:1/object"} } // which is not even dialled
+	a, other := newObjectApp(t, s, "ES256", edit), newObjectApp(t, s, "ES256", edit)
+	held := 0
+	for range 120 {
+		if answer := s.Get(t, authorizationURL(a.App, "/authorize", "request_uri", "https://127.0.0.1:1/object")); answer.StatusCode == http.StatusTooManyRequests {
+			held++
+		}
+	}
+	if held < 1 || held > 20 {
+		t.Errorf("held up %d times of 120", held)
+	}
+	wantRefused(t, other.App, s.Get(t, authorizationURL(other.App, "/authorize", "request_uri", "https://127.0.0.1:1/object")), "invalid_request_uri")
+}
+
 // A registration holds together: objects need keys to verify them with, and addresses of
 // objects are https (conformance 67).
 func TestRegistration_RequestObjects(t *testing.T) {

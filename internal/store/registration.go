@@ -45,15 +45,17 @@ func (s *Store) DeleteRegistration(ctx context.Context, id, token string, now ti
 }
 
 // UseClient notes that a client that registered itself is used, so that it does not go
-// by itself. ErrNotFound when it has gone.
+// by itself. Nobody else is told: a server with an older copy notes it once more. ErrNotFound when it has gone.
 func (s *Store) UseClient(ctx context.Context, id string) error {
-	return wrap("use client", s.writeClient(ctx, id, func(tx *Tx, revision int64) error {
-		n, err := tx.exec(ctx, `UPDATE client SET unused_until = NULL, revision = $2 WHERE id = $1 AND deleted_at IS NULL`, id, revision)
+	err := s.writeOne(ctx, func(tx *Tx) error {
+		n, err := tx.exec(ctx, `UPDATE client SET unused_until = NULL WHERE id = $1 AND deleted_at IS NULL`, id)
 		if err == nil && n == 0 {
 			return ErrNotFound
 		}
 		return err
-	}))
+	})
+	s.cache.drop([]string{id})
+	return wrap("use client", err)
 }
 
 // unusedBatch is how many clients go in one transaction; each takes several statements.

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -24,12 +25,19 @@ import (
 // Section 10.4, OpenID Connect Registration Section 9.1).
 type Fetcher struct {
 	client *http.Client
+
+	mu       sync.Mutex
+	underWay map[string]int // documents on their way, by host; "" counts all
 }
 
 // Bounds on what is fetched.
 const (
 	fetchTimeout = 5 * time.Second
 	maxFetched   = 64 << 10 // bytes
+	// Documents at once: a stranger can have this server ask for one, and must not make
+	// a weapon of it, against others or against itself.
+	maxFetches       = 64
+	maxFetchesOfHost = 8
 )
 
 // NewFetcher makes a Fetcher. authorities, when not nil, vouch for servers beside those
@@ -39,7 +47,7 @@ func NewFetcher(authorities *x509.CertPool, allowed []netip.Prefix) *Fetcher {
 	dialer := &net.Dialer{Timeout: fetchTimeout, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 		return checkPublic(address, allowed)
 	}}
-	return &Fetcher{&http.Client{
+	return &Fetcher{underWay: map[string]int{}, client: &http.Client{
 		Timeout: fetchTimeout,
 		Transport: &http.Transport{ // without a proxy, which would dial for us
 			DialContext:            dialer.DialContext,
@@ -100,6 +108,26 @@ func outgoing(ctx context.Context, method, address string, body io.Reader) (*htt
 	return http.NewRequestWithContext(ctx, method, u.String(), body)
 }
 
+// enter takes a place for a document of a host; none is waited for.
+func (f *Fetcher) enter(host string) (leave func(), err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.underWay[""] >= maxFetches || f.underWay[host] >= maxFetchesOfHost {
+		return nil, errors.New("too many documents are on their way")
+	}
+	for _, counter := range []string{"", host} {
+		f.underWay[counter]++
+	}
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.underWay[""]--
+		if f.underWay[host]--; f.underWay[host] == 0 {
+			delete(f.underWay, host)
+		}
+	}, nil
+}
+
 func (f *Fetcher) get(ctx context.Context, address string, mediaTypes []string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
@@ -107,6 +135,11 @@ func (f *Fetcher) get(ctx context.Context, address string, mediaTypes []string) 
 	if err != nil {
 		return nil, err
 	}
+	leave, err := f.enter(request.URL.Host)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	request.Header.Set("Accept", strings.Join(mediaTypes, ", "))
 	response, err := f.client.Do(request)
 	if err != nil {

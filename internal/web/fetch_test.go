@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -129,6 +130,44 @@ func TestFetchSlow(t *testing.T) {
 	began := time.Now()
 	if _, err := web.NewFetcher(pool, loopback).Get(t.Context(), s.URL, "application/json"); !errors.Is(err, web.ErrFetch) || time.Since(began) > 7*time.Second {
 		t.Errorf("after %v: %v", time.Since(began), err)
+	}
+}
+
+// So many documents of one host are on their way at once and no more: whoever has this
+// server fetch does not make a weapon of it. Another host is fetched from meanwhile.
+func TestFetchMany(t *testing.T) {
+	t.Parallel()
+	arrived, ended := make(chan struct{}, 100), make(chan struct{})
+	slow, pool := outside(t, func(w http.ResponseWriter, _ *http.Request) {
+		arrived <- struct{}{}
+		<-ended
+		w.Header().Set("Content-Type", "application/json")
+	})
+	f := web.NewFetcher(pool, loopback)
+	var waiting sync.WaitGroup
+	for range 8 {
+		waiting.Go(func() {
+			if _, err := f.Get(t.Context(), slow.URL, "application/json"); err != nil {
+				t.Errorf("one of those that may: %v", err)
+			}
+		})
+		<-arrived
+	}
+	for range 20 {
+		if _, err := f.Get(t.Context(), slow.URL, "application/json"); !errors.Is(err, web.ErrFetch) {
+			t.Errorf("one too many: %v", err)
+		}
+	}
+	if _, err := f.Get(t.Context(), strings.Replace(slow.URL, "127.0.0.1", "localhost", 1), "application/json"); err == nil || strings.Contains(err.Error(), "on their way") {
+		t.Errorf("another host, with a certificate that is not its own: %v", err)
+	}
+	close(ended)
+	waiting.Wait()
+	if _, err := f.Get(t.Context(), slow.URL, "application/json"); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+	if len(arrived) != 1 {
+		t.Errorf("%d more have arrived", len(arrived))
 	}
 }
 
