@@ -28,6 +28,12 @@ func (e *Endpoint) issue(w http.ResponseWriter, r *http.Request, q *request, ses
 	if err != nil {
 		return e.refuse(w, r, q, err)
 	}
+	beside := issuer.Beside{Nonce: q.nonce, Claims: about}
+	if q.gives(oauth.ResponseTypeIDToken) {
+		if beside.To, err = e.Issuer.PrepareIDToken(r.Context(), &q.client.Metadata); err != nil {
+			return e.refuse(w, r, q, err)
+		}
+	}
 	if !q.client.UnusedUntil.IsZero() { // before the grant: what is granted must not go with an unused client
 		if err := e.Store.UseClient(r.Context(), q.client.ID); errors.Is(err, store.ErrNotFound) {
 			return web.Redirect(w, e.restartURL(q))
@@ -48,7 +54,7 @@ func (e *Endpoint) issue(w http.ResponseWriter, r *http.Request, q *request, ses
 		return e.refuse(w, r, q, err)
 	}
 	event.GrantID, event.Grant = g.ID, g.GrantType
-	params, err := e.answer(g, q, code, about)
+	params, err := e.answer(g, q, code, beside)
 	if err != nil {
 		return e.refuse(w, r, q, err)
 	}
@@ -60,7 +66,7 @@ func (e *Endpoint) issue(w http.ResponseWriter, r *http.Request, q *request, ses
 
 // answer is what the response type asked for: a code, an access token, an ID token, or
 // several of them (OAuth 2.0 Multiple Response Type Encoding Practices Section 3).
-func (e *Endpoint) answer(g *store.Grant, q *request, code string, about issuer.Claims) (params []oauth.Param, err error) {
+func (e *Endpoint) answer(g *store.Grant, q *request, code string, beside issuer.Beside) (params []oauth.Param, err error) {
 	if code != "" {
 		params = append(params, oauth.Param{Name: "code", Value: code})
 	}
@@ -73,7 +79,7 @@ func (e *Endpoint) answer(g *store.Grant, q *request, code string, about issuer.
 		params, token = append(params, granted...), granted[0].Value
 	}
 	if q.gives(oauth.ResponseTypeIDToken) {
-		beside := issuer.Beside{Nonce: q.nonce, Code: code, AccessToken: token, Claims: about}
+		beside.Code, beside.AccessToken = code, token
 		idToken, err := e.Issuer.IDToken(g, &q.client.Metadata, e.implicitLifetime(q), beside)
 		if err != nil {
 			return nil, err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hufu-auth/hufu/internal/client"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
 )
@@ -32,6 +33,7 @@ type clientAnswer struct {
 // A secretAnswer is what can be told about a secret.
 type secretAnswer struct {
 	ID        string     `json:"id"`
+	Sealed    bool       `json:"sealed,omitempty"` // kept itself, as the key of an HMAC
 	Secret    string     `json:"client_secret,omitempty"`
 	CreatedAt *time.Time `json:"created_at"`
 	ExpiresAt int64      `json:"client_secret_expires_at"` // 0: never
@@ -43,7 +45,7 @@ func answerClient(c *store.Client) clientAnswer {
 		UpdatedAt: stamp(c.UpdatedAt), DisabledAt: stamp(c.DisabledAt), UnusedUntil: stamp(c.UnusedUntil),
 	}
 	for _, s := range c.Secrets {
-		answer.Secrets = append(answer.Secrets, secretAnswer{ID: s.ID, CreatedAt: stamp(s.CreatedAt), ExpiresAt: unixOrZero(s.ExpiresAt)})
+		answer.Secrets = append(answer.Secrets, secretAnswer{ID: s.ID, Sealed: s.Sealed != "", CreatedAt: stamp(s.CreatedAt), ExpiresAt: unixOrZero(s.ExpiresAt)})
 	}
 	return answer
 }
@@ -152,6 +154,9 @@ func (a *app) clientUpdate() *cobra.Command {
 		if errors.Is(err, store.ErrConflict) {
 			return fmt.Errorf("client %q is being changed by somebody else; try again", args[0])
 		}
+		if refusal, ok := errors.AsType[*oauth.Error](err); ok && errors.Is(err, client.ErrNotSealed) {
+			return fmt.Errorf("%s; add one first: hufu client secret add %s --sealed", refusal.Description, args[0])
+		}
 		if err != nil {
 			return noClient(args[0], err)
 		}
@@ -208,22 +213,27 @@ func (a *app) clientSwitch(name, short string, change func(*store.Store, context
 }
 
 func (a *app) secretAdd() *cobra.Command {
-	var fromStdin bool
+	var fromStdin, sealed bool
 	expires, retire := &memberFlag{kind: kindSeconds}, &memberFlag{kind: kindSeconds}
 	cmd := &cobra.Command{Use: "add ID", Short: "Give a client a second secret, so that it can move from one to the other", Args: takes("ID")}
 	cmd.Flags().Var(expires, "expires-in", "how long the secret is valid (default for ever)")
 	cmd.Flags().Var(retire, "retire-others-in", "how long the client's other secret stays valid (default for ever)")
 	cmd.Flags().BoolVar(&fromStdin, "secret-stdin", false, "read the secret from standard input (default: one is made and shown once)")
+	cmd.Flags().BoolVar(&sealed, "sealed", false, "keep the secret itself, sealed, as client_secret_jwt needs it (done anyway for a client that is registered for that)")
 	run := a.with(func(ctx context.Context, o opened, args []string) error {
 		given, err := a.secret(fromStdin)
 		if err != nil {
 			return err
 		}
+		add := o.Clients.AddSecret
+		if sealed {
+			add = o.Clients.AddSealedSecret
+		}
 		var end time.Time
 		if n := secondsOf(expires.values); n > 0 {
 			end = a.now().Add(time.Duration(n) * time.Second)
 		}
-		made, secret, err := o.Clients.AddSecret(ctx, args[0], given, end, operator)
+		made, secret, err := add(ctx, args[0], given, end, operator)
 		if errors.Is(err, store.ErrConflict) {
 			return fmt.Errorf("client %q has two live secrets already; remove one first (hufu client secret remove)", args[0])
 		}
@@ -236,7 +246,7 @@ func (a *app) secretAdd() *cobra.Command {
 				return err
 			}
 		}
-		answer := secretAnswer{ID: made.ID, CreatedAt: stamp(made.CreatedAt), ExpiresAt: unixOrZero(made.ExpiresAt)}
+		answer := secretAnswer{ID: made.ID, Sealed: made.Sealed != "", CreatedAt: stamp(made.CreatedAt), ExpiresAt: unixOrZero(made.ExpiresAt)}
 		if given == "" {
 			answer.Secret = secret
 		}

@@ -43,8 +43,8 @@ var clientMembers = []member{
 	{"response-type", "", kindList, "what the client may ask for at once: code, token, id_token or several, as in 'code id_token' (default follows the grants)", func(m *oauth.ClientMetadata, v []string) { m.ResponseTypes = v }},
 	{"scope", "", kindList, "scope the client may ask for", func(m *oauth.ClientMetadata, v []string) { m.Scope = words(v) }},
 	{"default-scope", "", kindList, "scope of a request that names none (default all but openid and offline_access)", func(m *oauth.ClientMetadata, v []string) { m.DefaultScope = words(v) }},
-	{"token-endpoint-auth-method", "auth-method", kindText, "client_secret_basic, client_secret_post, private_key_jwt or none (default either of the first two)", func(m *oauth.ClientMetadata, v []string) { m.TokenEndpointAuthMethod = last(v) }},
-	{"token-endpoint-auth-signing-alg", "", kindText, "algorithm of assertions for private_key_jwt: RS256, PS256, ES256 or EdDSA (default any that fits a key)", func(m *oauth.ClientMetadata, v []string) { m.AuthSigningAlg = last(v) }},
+	{"token-endpoint-auth-method", "auth-method", kindText, "client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt or none (default either of the first two)", func(m *oauth.ClientMetadata, v []string) { m.TokenEndpointAuthMethod = last(v) }},
+	{"token-endpoint-auth-signing-alg", "", kindText, "algorithm of assertions: RS256, PS256, ES256 or EdDSA for private_key_jwt, HS256, HS384 or HS512 for client_secret_jwt (default any that fits)", func(m *oauth.ClientMetadata, v []string) { m.AuthSigningAlg = last(v) }},
 	{"jwks", "", kindText, "public keys of the client as a JSON Web Key Set", func(m *oauth.ClientMetadata, v []string) { m.JWKS = json.RawMessage(last(v)) }},
 	{"jwks-uri", "", kindText, "where the client publishes its keys", func(m *oauth.ClientMetadata, v []string) { m.JWKSURI = last(v) }},
 	{"client-uri", "", kindText, "home page of the client", func(m *oauth.ClientMetadata, v []string) { m.ClientURI = last(v) }},
@@ -59,8 +59,12 @@ var clientMembers = []member{
 	{"default-max-age", "", kindSeconds, "how old a sign-in may be when a request does not say", func(m *oauth.ClientMetadata, v []string) { m.DefaultMaxAge = secondsOrNil(v) }},
 	{"require-auth-time", "", kindBool, "want the time of the sign-in in ID tokens, where it always is", func(m *oauth.ClientMetadata, v []string) { m.RequireAuthTime = isTrue(v) }},
 	{"default-acr-value", "", kindList, "acr the client would like when a request does not say", func(m *oauth.ClientMetadata, v []string) { m.DefaultACR = v }},
-	{"id-token-signed-response-alg", "id-token-alg", kindText, "RS256 or ES256 (default RS256)", func(m *oauth.ClientMetadata, v []string) { m.IDTokenAlg = last(v) }},
-	{"userinfo-signed-response-alg", "userinfo-alg", kindText, "RS256 or ES256: UserInfo is signed (default plain JSON)", func(m *oauth.ClientMetadata, v []string) { m.UserInfoAlg = last(v) }},
+	{"id-token-signed-response-alg", "id-token-alg", kindText, "RS256, ES256, PS256 or EdDSA (default RS256)", func(m *oauth.ClientMetadata, v []string) { m.IDTokenAlg = last(v) }},
+	{"userinfo-signed-response-alg", "userinfo-alg", kindText, "RS256, ES256, PS256 or EdDSA: UserInfo is signed (default plain JSON)", func(m *oauth.ClientMetadata, v []string) { m.UserInfoAlg = last(v) }},
+	{"id-token-encrypted-response-alg", "", kindText, "how the key of encrypted ID tokens is told: " + keyAlgorithms + " (default not encrypted)", func(m *oauth.ClientMetadata, v []string) { m.IDTokenKeyAlg = last(v) }},
+	{"id-token-encrypted-response-enc", "", kindText, "what ID tokens are encrypted with: " + contentEncryptions + " (default the first)", func(m *oauth.ClientMetadata, v []string) { m.IDTokenContent = last(v) }},
+	{"userinfo-encrypted-response-alg", "", kindText, "how the key of encrypted UserInfo is told, as for ID tokens (default not encrypted)", func(m *oauth.ClientMetadata, v []string) { m.UserInfoKeyAlg = last(v) }},
+	{"userinfo-encrypted-response-enc", "", kindText, "what UserInfo is encrypted with, as for ID tokens", func(m *oauth.ClientMetadata, v []string) { m.UserInfoContent = last(v) }},
 	{"subject-type", "", kindText, "public or pairwise: clients of another sector know users by other names (default public)", func(m *oauth.ClientMetadata, v []string) { m.SubjectType = last(v) }},
 	{"sector-identifier-uri", "", kindText, "https address of a JSON array with the redirect URIs of a sector, whose host names it", func(m *oauth.ClientMetadata, v []string) { m.SectorIdentifierURI = last(v) }},
 	{"request-uri", "", kindList, "address at which a request object of the client may lie", func(m *oauth.ClientMetadata, v []string) { m.RequestURIs = v }},
@@ -85,6 +89,12 @@ var clientMembers = []member{
 	{"refresh-token-lifetime", "", kindSeconds, "how long a grant can be refreshed at all", func(m *oauth.ClientMetadata, v []string) { m.RefreshTokenLifetime = secondsOf(v) }},
 	{"code-lifetime", "", kindSeconds, "how long a code may wait, 60s at most", func(m *oauth.ClientMetadata, v []string) { m.CodeLifetime = secondsOf(v) }},
 }
+
+// What clients can have answers encrypted with, as help says it.
+var (
+	keyAlgorithms      = strings.Join(oauth.EncryptionAlgorithms, ", ")
+	contentEncryptions = strings.Join(oauth.ContentEncryptions, ", ")
+)
 
 // setGrants lets the response types follow the grants; a flag of their own,
 // which comes later in the table, has the last word.

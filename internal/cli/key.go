@@ -56,8 +56,8 @@ func (a *app) keyCommand() *cobra.Command {
 		if i < 0 {
 			return fmt.Errorf("no key %q", args[0])
 		}
-		if stays := staying[o.Ring.List()[i].Purpose]; stays != nil {
-			return stays
+		if purpose := o.Ring.List()[i].Purpose; issuer.IsForGood(purpose) {
+			return staysForGood(purpose)
 		}
 		if err := o.Ring.Remove(ctx, args[0], operator); err != nil {
 			return err
@@ -67,10 +67,13 @@ func (a *app) keyCommand() *cobra.Command {
 	return group("key", "Look after the keys of the server", ls, a.keyRotate(), remove, a.keyReseal(), a.keyReset())
 }
 
-// staying are the keys that have no successor, and why.
-var staying = map[string]error{
-	issuer.PurposeClientSecret: errors.New("the key for client_secret stays: every client secret was made with it (hufu key reset makes everything new)"),
-	issuer.PurposePairwise:     errors.New("the key for pairwise stays: every pairwise subject was made with it (hufu key reset makes everything new)"),
+// staysForGood is the answer about a key that has no successor.
+func staysForGood(purpose string) error {
+	made := "every client secret"
+	if purpose == issuer.PurposePairwise {
+		made = "every pairwise subject"
+	}
+	return fmt.Errorf("the key for %s stays: %s was made with it (hufu key reset makes everything new)", purpose, made)
 }
 
 func (a *app) showKeys(keys []store.Key) error {
@@ -88,14 +91,14 @@ func (a *app) keyRotate() *cobra.Command {
 	cmd := &cobra.Command{Use: "rotate [PURPOSE]", Short: "Make a successor for the signing keys, or for the key of one purpose", Args: cobra.MaximumNArgs(1)}
 	cmd.Long = cmd.Short + ".\nA new signing key is published for a while before it signs. Purposes: " + strings.Join(issuer.Purposes(), ", ") + "."
 	run := a.with(func(ctx context.Context, o opened, args []string) error {
-		purposes := []string{issuer.PurposeES256, issuer.PurposeRS256}
+		purposes := o.Ring.Signing()
 		if len(args) > 0 {
 			purposes = []string{purposeOf(args[0])}
 		}
 		var made []store.Key
 		for _, p := range purposes {
-			if staying[p] != nil {
-				return staying[p]
+			if issuer.IsForGood(p) {
+				return staysForGood(p)
 			}
 			next, err := o.Ring.Rotate(ctx, p, operator)
 			if errors.Is(err, store.ErrConflict) {
@@ -120,7 +123,7 @@ func (a *app) keyRotate() *cobra.Command {
 // purposeOf lets a signing key be named by its algorithm alone.
 func purposeOf(typed string) string {
 	for _, p := range issuer.Purposes() {
-		if issuer.IsSigning(p) && strings.HasSuffix(p, ":"+strings.ToUpper(typed)) {
+		if issuer.IsSigning(p) && strings.EqualFold(p, "sign:"+typed) {
 			return p
 		}
 	}

@@ -71,16 +71,22 @@ func readAssertion(r *http.Request, form oauth.Form, p proof) (proof, error) {
 	return proof{clientID: claims.Subject, assertion: text, endpoint: r.URL.Path}, nil
 }
 
-// verifyAssertion checks an assertion by the keys of its client, RFC 7523 Section 3. It is
-// not used up yet.
+// verifyAssertion checks an assertion by the keys or by the secrets of its client, as it
+// is registered, RFC 7523 Section 3. It is not used up yet.
 func (g *Registry) verifyAssertion(ctx context.Context, c *store.Client, p proof) (*assertion, error) {
-	algorithms := jose.ForeignAlgorithms
-	if own := c.Metadata.AuthSigningAlg; own != "" {
-		algorithms = []string{own}
+	var payload []byte
+	var err error
+	if c.Metadata.TokenEndpointAuthMethod == oauth.AuthMethodSecretJWT {
+		payload, err = g.verifyMAC(c, p)
+	} else {
+		payload, err = g.Keys.Verify(ctx, c, p.assertion, algorithmsOf(&c.Metadata, jose.ForeignAlgorithms), assertionTypes)
 	}
-	payload, err := g.Keys.Verify(ctx, c, p.assertion, algorithms, assertionTypes)
 	if err != nil {
-		return nil, invalidClient(errors.Join(oauth.Because(asserted, "the assertion does not verify"), err))
+		cause := errors.Join(oauth.Because(asserted, "the assertion does not verify"), err)
+		if errors.Is(err, jose.ErrMAC) {
+			return nil, wrongGuess{cause} // somebody may be guessing at the secret
+		}
+		return nil, invalidClient(cause)
 	}
 	var claims assertion
 	if err := json.Unmarshal(payload, &claims); err != nil {
@@ -90,6 +96,59 @@ func (g *Registry) verifyAssertion(ctx context.Context, c *store.Client, p proof
 		return nil, invalidClient(oauth.Because(asserted, why))
 	}
 	return &claims, nil
+}
+
+// algorithmsOf are those of all that a client may sign assertions with.
+func algorithmsOf(m *oauth.ClientMetadata, all []string) []string {
+	if m.AuthSigningAlg == "" {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(alg string) bool { return alg != m.AuthSigningAlg })
+}
+
+// verifyMAC checks an assertion whose key is a secret of its client, OpenID Connect Core
+// Section 9.
+func (g *Registry) verifyMAC(c *store.Client, p proof) ([]byte, error) {
+	secrets, err := g.sharedSecrets(c)
+	if err != nil {
+		return nil, err
+	}
+	return jose.VerifyMAC(p.assertion, secrets, algorithmsOf(&c.Metadata, jose.MACAlgorithms), assertionTypes)
+}
+
+// sharedSecrets are the live secrets of a client that are kept themselves.
+func (g *Registry) sharedSecrets(c *store.Client) (secrets [][]byte, err error) {
+	now := g.Now()
+	for _, s := range c.Secrets {
+		if s.Sealed == "" || !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(now) {
+			continue
+		}
+		secret, err := g.OpenSecret(s.Sealed)
+		if err != nil {
+			return nil, err
+		}
+		secrets = append(secrets, secret)
+	}
+	return secrets, nil
+}
+
+// pretend takes as long for an assertion of nobody as verifyMAC takes for one of a
+// client, and reports whether it was made with a secret at all.
+func (g *Registry) pretend(p proof) bool {
+	if p.assertion == "" {
+		return false
+	}
+	sealed := g.decoy.Load()
+	if sealed == nil {
+		made, err := g.SealSecret(NewSecret())
+		if err != nil {
+			return false
+		}
+		sealed = &made
+		g.decoy.Store(sealed)
+	}
+	_, err := g.verifyMAC(&store.Client{Secrets: []store.ClientSecret{{Sealed: *sealed}}}, p)
+	return errors.Is(err, jose.ErrMAC)
 }
 
 // use uses an assertion up, so that nobody can send it again.

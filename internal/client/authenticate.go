@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -28,7 +29,12 @@ type Registry struct {
 	// CheckSecret reports, in constant time, whether a secret has a stored hash.
 	// It takes as long for a hash of "".
 	CheckSecret func(hash, secret string) bool
-	Keys        *Keys
+	// SealSecret encrypts a secret that is the key of an HMAC, and OpenSecret reads it back.
+	SealSecret func(secret string) (string, error)
+	OpenSecret func(sealed string) ([]byte, error)
+	// MakeKeys makes what keys of the server a client wants that are not there yet.
+	MakeKeys func(ctx context.Context, m *oauth.ClientMetadata) error
+	Keys     *Keys
 	// Fetch reads a document of one of the media types from an address that a client
 	// has named.
 	Fetch func(ctx context.Context, address string, mediaTypes ...string) ([]byte, error)
@@ -38,10 +44,12 @@ type Registry struct {
 	Issuer    string
 	TokenPath string // of the token endpoint, below the issuer
 	Origin    string // of the issuer: without its path
+
+	decoy atomic.Pointer[string] // a sealed secret of nobody
 }
 
 // Authenticated is a client that has proved who it is as far as it can: a
-// confidential one by its secret or by its key, a public one by naming itself.
+// confidential one by its secret or by its keys, a public one by naming itself.
 type Authenticated struct {
 	*store.Client
 }
@@ -113,9 +121,10 @@ func (g *Registry) check(ctx context.Context, c *store.Client, p proof) (err err
 	method := c.Metadata.TokenEndpointAuthMethod
 	var a *assertion // to be used up, once nothing speaks against it
 	switch {
-	case (method == oauth.AuthMethodPrivateKey) != (p.assertion != ""):
+	case c.Metadata.Asserts() != (p.assertion != ""):
 		g.CheckSecret("", p.secret)
-		return invalidClient(oauth.Because("client_auth_method", "a client with keys proves itself by an assertion, and no other does"))
+		g.pretend(p)
+		return invalidClient(oauth.Because("client_auth_method", "a client that is registered for assertions proves itself by one, and no other does"))
 	case p.assertion != "":
 		if a, err = g.verifyAssertion(ctx, c, p); err != nil {
 			return err
@@ -141,11 +150,12 @@ func (g *Registry) check(ctx context.Context, c *store.Client, p proof) (err err
 }
 
 // unknown refuses an id that no client has, at the cost of one that a client has:
-// a secret is checked and counted, and to send none is no guess.
+// a secret, or an HMAC made with one, is checked and counted, and to send none is no
+// guess.
 func (g *Registry) unknown(ctx context.Context, p proof) error {
 	cause := oauth.Because("client_id", "no client has this id")
 	g.CheckSecret("", p.secret)
-	if p.secret == "" {
+	if !g.pretend(p) && p.secret == "" {
 		return invalidClient(cause)
 	}
 	return g.wrong(ctx, "", cause)

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,30 +50,54 @@ const (
 var keySetTypes = []string{"application/jwk-set+json", "application/json"}
 
 // Verify checks that a client has signed a token with one of the algorithms, and returns
-// its payload. A key that is not among those that were fetched may be newer than they
-// are, so they are fetched again, once a minute at most.
-func (k *Keys) Verify(ctx context.Context, c *store.Client, token string, algorithms, types []string) ([]byte, error) {
-	m := &c.Metadata
+// its payload.
+func (k *Keys) Verify(ctx context.Context, c *store.Client, token string, algorithms, types []string) (payload []byte, err error) {
+	err = k.with(ctx, &c.Metadata, func(keys *jose.Keys) error {
+		payload, err = keys.Verify(token, algorithms, types)
+		return err
+	})
+	return payload, err
+}
+
+// Recipient finds the key of a client that something is encrypted to in one of its ways;
+// no content means A128CBC-HS256. What is refused says why to the client: that its keys
+// cannot be had at the moment, or that none of them fits.
+func (k *Keys) Recipient(ctx context.Context, m *oauth.ClientMetadata, algorithm, content string) (r *jose.Recipient, err error) {
+	err = k.with(ctx, m, func(keys *jose.Keys) error {
+		r, err = keys.Recipient(algorithm, cmp.Or(content, oauth.ContentEncryptions[0]))
+		return err
+	})
+	switch {
+	case err == nil:
+		return r, nil
+	case errors.Is(err, jose.ErrUnknownKey):
+		return nil, oauth.Refuse(oauth.InvalidRequest, "the client publishes no key that the answer can be encrypted to", err)
+	}
+	return nil, oauth.Refuse(oauth.TemporarilyUnavailable, "the keys of the client cannot be read right now", err)
+}
+
+// with does something with the keys of a client. A key that is not among those that were
+// fetched may be newer than they are, so they are fetched again, once a minute at most.
+func (k *Keys) with(ctx context.Context, m *oauth.ClientMetadata, do func(keys *jose.Keys) error) error {
 	if m.JWKSURI == "" {
 		keys, err := jose.ParseKeys(m.JWKS)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return keys.Verify(token, algorithms, types)
+		return do(keys)
 	}
 	keys, err := k.at(ctx, m.JWKSURI, keysFresh)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	payload, err := keys.Verify(token, algorithms, types)
-	if !errors.Is(err, jose.ErrUnknownKey) {
-		return payload, err
+	if err = do(keys); !errors.Is(err, jose.ErrUnknownKey) {
+		return err
 	}
 	newer, failed := k.at(ctx, m.JWKSURI, keysRefetch)
 	if failed != nil || newer == keys {
-		return nil, err
+		return err
 	}
-	return newer.Verify(token, algorithms, types)
+	return do(newer)
 }
 
 // at returns the keys at an address, not older than age if it answers.
@@ -127,20 +152,33 @@ func (k *Keys) fetch(ctx context.Context, address string) *keySet {
 
 // checkKeys looks at keys that a client is registered with by value.
 func checkKeys(m *oauth.ClientMetadata) error {
-	for name, alg := range map[string]string{"token_endpoint_auth_signing_alg": m.AuthSigningAlg, "request_object_signing_alg": m.RequestObjectAlg} {
-		if alg != "" && !slices.Contains(jose.ForeignAlgorithms, alg) {
-			return oauth.Errorf(oauth.InvalidClientMetadata, "%s must be RS256, PS256, ES256 or EdDSA", name)
-		}
+	switch shared := m.TokenEndpointAuthMethod == oauth.AuthMethodSecretJWT; {
+	case m.AuthSigningAlg == "":
+	case shared && !slices.Contains(jose.MACAlgorithms, m.AuthSigningAlg):
+		return oauth.Errorf(oauth.InvalidClientMetadata, "token_endpoint_auth_signing_alg must be HS256, HS384 or HS512 for client_secret_jwt")
+	case !shared && !slices.Contains(jose.ForeignAlgorithms, m.AuthSigningAlg):
+		return oauth.Errorf(oauth.InvalidClientMetadata, "token_endpoint_auth_signing_alg must be RS256, PS256, ES256 or EdDSA, but for client_secret_jwt")
+	}
+	if m.RequestObjectAlg != "" && !slices.Contains(jose.ForeignAlgorithms, m.RequestObjectAlg) {
+		return oauth.Errorf(oauth.InvalidClientMetadata, "request_object_signing_alg must be RS256, PS256, ES256 or EdDSA")
 	}
 	if len(m.JWKS) == 0 {
 		return nil
 	}
 	keys, err := jose.ParseKeys(m.JWKS)
-	if err == nil && keys.Len() == 0 {
+	if err == nil && (keys.IsEmpty() || m.TokenEndpointAuthMethod == oauth.AuthMethodPrivateKey && keys.Len() == 0) {
 		err = errors.New("no key in it can be used")
 	}
 	if err != nil {
-		return oauth.Refuse(oauth.InvalidClientMetadata, "jwks must be a JSON Web Key Set with public keys to verify signatures with", err)
+		return oauth.Refuse(oauth.InvalidClientMetadata, "jwks must be a JSON Web Key Set with public keys, for signatures when the client proves itself by them", err)
+	}
+	for _, algorithm := range []string{m.IDTokenKeyAlg, m.UserInfoKeyAlg} {
+		if algorithm == "" {
+			continue
+		}
+		if _, err := keys.Recipient(algorithm, oauth.ContentEncryptions[0]); err != nil {
+			return oauth.Refuse(oauth.InvalidClientMetadata, "jwks has no key that answers can be encrypted to in the way that is asked for", err)
+		}
 	}
 	return nil
 }

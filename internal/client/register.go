@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/hufu-auth/hufu/internal/jose"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
 )
@@ -21,6 +23,9 @@ import (
 func NewSecret() string {
 	return "hcs_" + randomText(32)
 }
+
+// newSharedSecret makes one that is long enough for every HMAC, RFC 7518 Section 3.2.
+func newSharedSecret() string { return "hcs_" + randomText(48) }
 
 func randomText(bytes int) string {
 	b := make([]byte, bytes)
@@ -57,11 +62,14 @@ func (g *Registry) create(ctx context.Context, c *store.Client, secret string, b
 	case !c.Metadata.HasSecret() && secret != "":
 		return nil, "", errNoSecret
 	case c.Metadata.HasSecret():
-		made, plain, err := g.newSecret(secret, time.Time{})
+		made, plain, err := g.newSecret(&c.Metadata, secret, time.Time{}, false)
 		if err != nil {
 			return nil, "", err
 		}
 		c.Secrets, secret = []store.ClientSecret{made}, plain
+	}
+	if err := g.MakeKeys(ctx, &c.Metadata); err != nil {
+		return nil, "", err
 	}
 	if err := g.Store.CreateClient(ctx, c, by); err != nil {
 		return nil, "", err
@@ -100,41 +108,95 @@ func (g *Registry) Update(ctx context.Context, id string, edit func(m *oauth.Cli
 		if err := g.checkMetadata(ctx, &c.Metadata, &before); err != nil {
 			return nil, err
 		}
+		if err := g.checkSealed(c); err != nil {
+			return nil, err
+		}
+		if err := g.MakeKeys(ctx, &c.Metadata); err != nil {
+			return nil, err
+		}
 		if err := g.Store.UpdateClient(ctx, c, g.Now(), by); err != store.ErrConflict || tries == 5 {
 			return c, err
 		}
 	}
 }
 
+// ErrNotSealed is returned for a client that cannot prove itself in the way it is changed
+// to.
+var ErrNotSealed = oauth.Errorf(oauth.InvalidClientMetadata, "client_secret_jwt needs a secret that is kept sealed and is long enough, and the client has none")
+
+// checkSealed wants a secret that assertions can be checked with from a client whose
+// assertions are made with one.
+func (g *Registry) checkSealed(c *store.Client) error {
+	if c.Metadata.TokenEndpointAuthMethod != oauth.AuthMethodSecretJWT {
+		return nil
+	}
+	secrets, err := g.sharedSecrets(c)
+	if err == nil && !slices.ContainsFunc(secrets, func(s []byte) bool { return len(s) >= sharedSize(&c.Metadata) }) {
+		err = ErrNotSealed
+	}
+	return err
+}
+
+// sharedSize is how long a secret must be for the HMACs of a client, RFC 7518 Section 3.2.
+func sharedSize(m *oauth.ClientMetadata) int {
+	if size := jose.MACKeySize(m.AuthSigningAlg); size > 0 {
+		return size
+	}
+	return jose.MACKeySize("HS256")
+}
+
 // AddSecret gives a confidential client a second secret, so that it can move
 // from one to the other; expires ends the new one, the zero time never.
 func (g *Registry) AddSecret(ctx context.Context, id, secret string, expires time.Time, by store.By) (store.ClientSecret, string, error) {
+	return g.addSecret(ctx, id, secret, expires, false, by)
+}
+
+// AddSealedSecret is AddSecret for a client that is about to be registered for
+// client_secret_jwt: the secret is kept sealed beside its hash.
+func (g *Registry) AddSealedSecret(ctx context.Context, id, secret string, expires time.Time, by store.By) (store.ClientSecret, string, error) {
+	return g.addSecret(ctx, id, secret, expires, true, by)
+}
+
+func (g *Registry) addSecret(ctx context.Context, id, secret string, expires time.Time, seal bool, by store.By) (store.ClientSecret, string, error) {
 	c, err := g.Store.Client(ctx, id)
 	if err != nil {
 		return store.ClientSecret{}, "", err
 	}
-	if !c.Metadata.HasSecret() {
+	if !c.Metadata.HasSecret() && !(seal && !c.Metadata.IsPublic()) {
 		return store.ClientSecret{}, "", errNoSecret
 	}
-	made, plain, err := g.newSecret(secret, expires)
+	made, plain, err := g.newSecret(&c.Metadata, secret, expires, seal)
 	if err != nil {
 		return made, "", err
 	}
 	return made, plain, g.Store.AddSecret(ctx, id, made, by)
 }
 
-func (g *Registry) newSecret(secret string, expires time.Time) (store.ClientSecret, string, error) {
-	if secret == "" {
+// newSecret makes the record of a secret, and the secret when none is brought.
+func (g *Registry) newSecret(m *oauth.ClientMetadata, secret string, expires time.Time, seal bool) (made store.ClientSecret, plain string, err error) {
+	seal = seal || m.TokenEndpointAuthMethod == oauth.AuthMethodSecretJWT
+	if secret == "" && seal {
+		secret = newSharedSecret()
+	} else if secret == "" {
 		secret = NewSecret()
 	}
 	if n := utf8.RuneCountInString(secret); n < minSecret || n > maxSecret || !utf8.ValidString(secret) || strings.ContainsFunc(secret, unicode.IsControl) {
 		return store.ClientSecret{}, "", oauth.Errorf(oauth.InvalidClientMetadata, "a client secret must have %d to %d characters, none of them a control character", minSecret, maxSecret)
 	}
-	hash, err := g.HashSecret(secret)
-	if err != nil {
+	made = store.ClientSecret{ID: store.NewSecretID(), CreatedAt: g.Now(), ExpiresAt: expires}
+	if made.Hash, err = g.HashSecret(secret); err != nil {
 		return store.ClientSecret{}, "", err
 	}
-	return store.ClientSecret{ID: store.NewSecretID(), Hash: hash, CreatedAt: g.Now(), ExpiresAt: expires}, secret, nil
+	if !seal {
+		return made, secret, nil
+	}
+	if len(secret) < sharedSize(m) {
+		return store.ClientSecret{}, "", oauth.Errorf(oauth.InvalidClientMetadata, "a client secret that is the key of an HMAC must be as long as its hash, 32 bytes at least")
+	}
+	if made.Sealed, err = g.SealSecret(secret); err != nil {
+		return store.ClientSecret{}, "", err
+	}
+	return made, secret, nil
 }
 
 // maxClientID is how long a client id may be, in bytes.

@@ -109,7 +109,7 @@ func (g *Registration) replace(w http.ResponseWriter, r *http.Request, c *store.
 }
 
 // replaceOnce returns the secret that was made because the client proves itself by one
-// now and did not before; "" otherwise.
+// now that it did not have before; "" otherwise.
 func (g *Registration) replaceOnce(ctx context.Context, c *store.Client, request *oauth.Registration) (string, error) {
 	if err := g.checkNamed(c, request); err != nil {
 		return "", err
@@ -124,12 +124,19 @@ func (g *Registration) replaceOnce(ctx context.Context, c *store.Client, request
 	}
 	var made *store.ClientSecret
 	var plain string
-	if c.Metadata.HasSecret() && !before.HasSecret() {
-		secret, text, err := g.Clients.newSecret("", time.Time{})
+	lacks := g.Clients.checkSealed(c)
+	if lacks != nil && !errors.Is(lacks, ErrNotSealed) {
+		return "", lacks
+	}
+	if c.Metadata.HasSecret() && (lacks != nil || !before.HasSecret()) {
+		secret, text, err := g.Clients.newSecret(&c.Metadata, "", time.Time{}, false)
 		if err != nil {
 			return "", err
 		}
 		made, plain = &secret, text
+	}
+	if err := g.Clients.MakeKeys(ctx, &c.Metadata); err != nil {
+		return "", err
 	}
 	return plain, g.Clients.Store.ReplaceRegistration(ctx, c, made, g.Now(), by(ctx, c.ID))
 }

@@ -41,7 +41,7 @@ func parts(t *testing.T) demo.Parts {
 	if err := ring.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	clients := &client.Registry{Store: s, HashSecret: ring.HashSecret, CheckSecret: ring.CheckSecret, Now: time.Now}
+	clients := &client.Registry{Store: s, HashSecret: ring.HashSecret, CheckSecret: ring.CheckSecret, SealSecret: ring.SealSecret, OpenSecret: ring.OpenSecret, MakeKeys: ring.MakeFor, Now: time.Now}
 	return demo.Parts{Store: s, Clients: clients, Hasher: login.NewHasher(1, 1), Now: time.Now, Issuer: origin}
 }
 

@@ -1,8 +1,7 @@
 package issuer
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
+	"context"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -58,10 +57,11 @@ func (t *IDToken) members(o *oauth.Object) {
 
 // A Beside is what an ID token goes out beside, and what it tells because of that.
 type Beside struct {
-	Nonce       string // of the authorization request; "" for a refresh, OpenID Connect Core Section 12.2
-	Code        string // "" when none goes out with it
-	AccessToken string // "" when none goes out with it
-	Claims      Claims // about the user, as far as they were asked for here
+	Nonce       string          // of the authorization request; "" for a refresh, OpenID Connect Core Section 12.2
+	Code        string          // "" when none goes out with it
+	AccessToken string          // "" when none goes out with it
+	Claims      Claims          // about the user, as far as they were asked for here
+	To          *jose.Recipient // what PrepareIDToken has returned
 }
 
 // IDToken mints the ID token of a grant for its client.
@@ -75,46 +75,88 @@ func (i *Issuer) IDToken(g *store.Grant, m *oauth.ClientMetadata, lifetime time.
 		Issuer: i.URL, Subject: subject, Audience: oauth.Audience{g.ClientID}, AuthorizedParty: g.ClientID,
 		IssuedAt: now.Unix(), ExpiresAt: now.Add(min(lifetime, maxIDTokenLifetime)).Unix(),
 		AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: strings.Fields(g.AMR), SessionID: g.SID,
-		Nonce: b.Nonce, CodeHash: halfHash(b.Code), AccessTokenHash: halfHash(b.AccessToken),
+		Nonce: b.Nonce, CodeHash: halfHash(m.IDTokenAlg, b.Code), AccessTokenHash: halfHash(m.IDTokenAlg, b.AccessToken),
 	}
 	o := oauth.NewObject(make([]byte, 0, 768))
 	t.members(&o)
 	b.Claims.addTo(&o)
-	return i.signFor(m.IDTokenAlg, typeIDToken, o.End())
+	signed, err := i.signFor(m.IDTokenAlg, typeIDToken, o.End())
+	if err != nil {
+		return "", err
+	}
+	return nest(signed, m.IDTokenKeyAlg, b.To)
 }
 
-// UserInfo signs what UserInfo tells a client that wants it so, OpenID Connect Core
-// Section 5.3.2.
-func (i *Issuer) UserInfo(t *AccessToken, m *oauth.ClientMetadata, claims Claims) (string, error) {
+// UserInfo is what UserInfo tells a client that wants it signed, encrypted, or both, as
+// text, OpenID Connect Core Section 5.3.2. to is what PrepareUserInfo has returned.
+func (i *Issuer) UserInfo(t *AccessToken, m *oauth.ClientMetadata, claims Claims, to *jose.Recipient) (string, error) {
+	if m.UserInfoAlg == "" {
+		if to == nil {
+			return "", errReadable
+		}
+		return to.Encrypt(claims.AppendUserInfo(nil, t.Subject), "")
+	}
 	o := oauth.NewObject(make([]byte, 0, 768))
 	o.String("iss", i.URL)
 	o.String("aud", t.ClientID)
 	o.String("sub", t.Subject)
 	claims.addTo(&o)
-	return i.signFor(m.UserInfoAlg, typeIDToken, o.End())
+	signed, err := i.signFor(m.UserInfoAlg, typeIDToken, o.End())
+	if err != nil {
+		return "", err
+	}
+	return nest(signed, m.UserInfoKeyAlg, to)
+}
+
+// PrepareIDToken gets what an ID token for a client takes before anything is spent for
+// it: a key that signs, which is there as a rule, and the key of the client when it wants
+// ID tokens encrypted. For all others it returns nil.
+func (i *Issuer) PrepareIDToken(ctx context.Context, m *oauth.ClientMetadata) (*jose.Recipient, error) {
+	if err := i.Ring.MakeFor(ctx, m); err != nil || m.IDTokenKeyAlg == "" {
+		return nil, err
+	}
+	return i.Keys.Recipient(ctx, m, m.IDTokenKeyAlg, m.IDTokenContent)
+}
+
+// PrepareUserInfo is PrepareIDToken for UserInfo.
+func (i *Issuer) PrepareUserInfo(ctx context.Context, m *oauth.ClientMetadata) (*jose.Recipient, error) {
+	if err := i.Ring.MakeFor(ctx, m); err != nil || m.UserInfoKeyAlg == "" {
+		return nil, err
+	}
+	return i.Keys.Recipient(ctx, m, m.UserInfoKeyAlg, m.UserInfoContent)
+}
+
+// errReadable is returned for what would go out readable to a client that wants it
+// encrypted.
+var errReadable = errors.New("issuer: nobody has looked for the key that the client wants this encrypted to")
+
+// nest encrypts what was signed to a client that wants it so, OpenID Connect Core Section
+// 16.14.
+func nest(signed string, algorithm string, to *jose.Recipient) (string, error) {
+	switch {
+	case algorithm == "":
+		return signed, nil
+	case to == nil:
+		return "", errReadable
+	}
+	return to.Encrypt([]byte(signed), typeIDToken)
 }
 
 // signFor signs with the algorithm that a client is registered for.
 func (i *Issuer) signFor(algorithm, typ string, payload []byte) (string, error) {
-	purpose := PurposeRS256
-	if algorithm == jose.ES256 {
-		purpose = PurposeES256
-	}
-	k, err := i.Ring.current(purpose)
+	k, err := i.Ring.current(signerFor(algorithm))
 	if err != nil {
 		return "", err
 	}
 	return k.sign.Sign(typ, payload)
 }
 
-// halfHash is the left half of the hash of what an ID token goes out beside, OpenID
-// Connect Core Sections 3.1.3.6 and 3.3.2.11. Both our algorithms hash with SHA-256.
-func halfHash(text string) string {
+// halfHash binds an ID token to what it goes out beside; "" when that is nothing.
+func halfHash(algorithm, text string) string {
 	if text == "" {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(text))
-	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
+	return jose.HalfHash(algorithm, text)
 }
 
 // ReadIDToken checks the signature of an ID token of this server, and that it was made
@@ -123,12 +165,11 @@ func halfHash(text string) string {
 // longer published.
 func (i *Issuer) ReadIDToken(token, clientID string) (*IDToken, error) {
 	content, err := jose.Verify(token, strings.ToLower(typeIDToken), func(id string) (jose.Key, bool) {
-		for _, purpose := range []string{PurposeRS256, PurposeES256} {
-			if k := i.Ring.keys.Load().opened[id]; k != nil && k.Purpose == purpose {
-				return jose.Key{Algorithm: k.sign.Algorithm, Public: k.sign.Public()}, true
-			}
+		k := i.Ring.keys.Load().opened[id]
+		if k == nil || k.sign == nil {
+			return jose.Key{}, false
 		}
-		return jose.Key{}, false
+		return jose.Key{Algorithm: k.sign.Algorithm, Public: k.sign.Public()}, true
 	})
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,8 @@ import (
 const (
 	PurposeES256        = "sign:ES256"
 	PurposeRS256        = "sign:RS256"
+	PurposePS256        = "sign:PS256"
+	PurposeEdDSA        = "sign:EdDSA"
 	PurposeAccessToken  = "access_token"
 	PurposeRefreshToken = "refresh_token"
 	PurposeRequest      = "request"
@@ -36,27 +39,38 @@ const (
 	PurposeDevice       = "device"
 	PurposeClientSecret = "client_secret"
 	PurposePairwise     = "pairwise"
+	PurposeSharedSecret = "shared_secret" // of a client, which is the key of its HMACs
 )
 
 // purposes lists every key a server has, and how long after its retirement
 // something made with it can still be in use. Zero: such a key is never retired.
+// A key on request is made when the first client wants it: not everybody who reads a
+// key set bears an unusual key in it.
 var purposes = []struct {
-	name     string
-	lifetime time.Duration
+	name      string
+	lifetime  time.Duration
+	onRequest bool
 }{
-	{PurposeES256, time.Hour + 5*time.Minute}, // no access token lives longer than an hour
-	{PurposeRS256, time.Hour + 5*time.Minute},
-	{PurposeAccessToken, time.Hour + 5*time.Minute},
-	{PurposeRefreshToken, 366 * 24 * time.Hour},
-	{PurposeRequest, 48 * time.Hour},
-	{PurposeLogout, 48 * time.Hour},
-	{PurposeForm, 48 * time.Hour},
-	{PurposeDevice, 400 * 24 * time.Hour},
-	{PurposeClientSecret, 0},
-	{PurposePairwise, 0}, // users would turn into strangers
+	{PurposeES256, signedFor, false},
+	{PurposeRS256, signedFor, false},
+	{PurposePS256, signedFor, true},
+	{PurposeEdDSA, signedFor, true},
+	{PurposeAccessToken, signedFor, false},
+	{PurposeRefreshToken, 366 * 24 * time.Hour, false},
+	{PurposeRequest, 48 * time.Hour, false},
+	{PurposeLogout, 48 * time.Hour, false},
+	{PurposeForm, 48 * time.Hour, false},
+	{PurposeDevice, 400 * 24 * time.Hour, false},
+	{PurposeClientSecret, 0, false},
+	{PurposeSharedSecret, 0, false},
+	{PurposePairwise, 0, false}, // users would turn into strangers
 }
 
-// Purposes lists what keys there are, in the order in which they are shown.
+// signedFor is how long a key is kept for what it signed: no token lives longer than an
+// hour.
+const signedFor = time.Hour + 5*time.Minute
+
+// Purposes lists what keys there can be, in the order in which they are shown.
 func Purposes() []string {
 	var names []string
 	for _, p := range purposes {
@@ -65,15 +79,34 @@ func Purposes() []string {
 	return names
 }
 
-// IsSigning reports whether keys of a purpose sign, and so are published.
-func IsSigning(purpose string) bool { return purpose == PurposeES256 || purpose == PurposeRS256 }
-
-func algorithmOf(purpose string) string {
-	if purpose == PurposeRS256 {
-		return jose.RS256
+// OnRequest reports whether the first key of a purpose is made only when a client wants it.
+func OnRequest(purpose string) bool {
+	for _, p := range purposes {
+		if p.name == purpose {
+			return p.onRequest
+		}
 	}
-	return jose.ES256
+	return false
 }
+
+// IsForGood reports whether the key of a purpose has no successor: what was made with it
+// is kept for as long as its client wants.
+func IsForGood(purpose string) bool {
+	for _, p := range purposes {
+		if p.name == purpose {
+			return p.lifetime == 0
+		}
+	}
+	return false
+}
+
+// signs begins the purpose of a key that signs; its algorithm follows.
+const signs = "sign:"
+
+// IsSigning reports whether keys of a purpose sign, and so are published.
+func IsSigning(purpose string) bool { return strings.HasPrefix(purpose, signs) }
+
+func algorithmOf(purpose string) string { return strings.TrimPrefix(purpose, signs) }
 
 // A Ring holds the opened keys of the database. It follows changes when Refresh
 // is called, which the server does when something has changed; signing needs no database.
@@ -120,17 +153,34 @@ func (g *Ring) Prepare(ctx context.Context) error {
 	if err := g.Refresh(ctx); err != nil {
 		return err
 	}
+	var missing []string
 	for _, p := range purposes {
-		if g.newest(p.name) != nil {
+		if !p.onRequest {
+			missing = append(missing, p.name)
+		}
+	}
+	return g.addFirst(ctx, missing)
+}
+
+// addFirst makes the first key of each purpose that has none. Of several processes that
+// try, one does.
+func (g *Ring) addFirst(ctx context.Context, purposes []string) error {
+	added := false
+	for _, purpose := range purposes {
+		if g.newest(purpose) != nil {
 			continue
 		}
-		first, err := g.make(p.name, g.Now())
+		first, err := g.make(purpose, g.Now())
 		if err != nil {
 			return err
 		}
 		if err := g.Store.AddFirstKey(ctx, first); err != nil && !errors.Is(err, store.ErrConflict) {
 			return err
 		}
+		added = true
+	}
+	if !added {
+		return nil
 	}
 	return g.Refresh(ctx)
 }

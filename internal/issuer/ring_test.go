@@ -3,6 +3,7 @@ package issuer_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -10,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hufu-auth/hufu/internal/issuer"
+	"github.com/hufu-auth/hufu/internal/jose"
+	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
 )
 
@@ -66,7 +69,7 @@ func TestPrepare(t *testing.T) {
 			t.Errorf("the list shows what %s seals", k.Purpose)
 		}
 	}
-	if diff := cmp.Diff(issuer.Purposes(), purposes); diff != "" {
+	if diff := cmp.Diff(slices.DeleteFunc(issuer.Purposes(), issuer.OnRequest), purposes); diff != "" {
 		t.Errorf("purposes (-want +got):\n%s", diff)
 	}
 	for i, h := range houses {
@@ -76,6 +79,65 @@ func TestPrepare(t *testing.T) {
 	}
 	if got := len(houses[0].published(t)); got != 2 {
 		t.Errorf("%d keys are published, want ES256 and RS256", got)
+	}
+}
+
+// A key on request is made once, however many processes are asked for it, and only when
+// a client wants it.
+func TestMakeFor(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	houses := make([]*house, 8)
+	for i := range houses {
+		houses[i] = onStore(t, s, master(t, 1))
+	}
+	var callers sync.WaitGroup
+	for _, h := range houses {
+		callers.Go(func() {
+			for _, m := range []oauth.ClientMetadata{{}, {IDTokenAlg: "ES256"}, {IDTokenAlg: "EdDSA", UserInfoAlg: "PS256"}, {UserInfoAlg: "EdDSA"}} {
+				if err := h.Ring.MakeFor(context.Background(), &m); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	callers.Wait()
+	for i, h := range houses {
+		if diff := cmp.Diff(houses[0].Ring.List(), h.Ring.List()); diff != "" {
+			t.Errorf("process %d has another ring (-first +its):\n%s", i, diff)
+		}
+		for _, m := range []oauth.ClientMetadata{{IDTokenAlg: "EdDSA"}, {IDTokenAlg: "PS256"}} {
+			token, err := h.IDToken(alice(), &m, time.Hour, issuer.Beside{})
+			must(t, err)
+			if read, err := houses[0].ReadIDToken(token, "app"); err != nil || read.Subject != alice().UserID {
+				t.Errorf("%s: read back %+v, %v", m.IDTokenAlg, read, err)
+			}
+		}
+	}
+	if got := len(houses[0].published(t)); got != 4 {
+		t.Errorf("%d keys are published, want 4", got)
+	}
+	if ages := houses[0].Ring.Ages(); len(ages) != len(issuer.Purposes()) {
+		t.Errorf("ages %v", ages)
+	}
+}
+
+// What a client wants encrypted never goes out readable, not even by a mistake of ours.
+func TestNeverReadable(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	m := oauth.ClientMetadata{IDTokenKeyAlg: "ECDH-ES", UserInfoKeyAlg: "ECDH-ES"}
+	if token, err := h.IDToken(alice(), &m, time.Hour, issuer.Beside{}); err == nil || token != "" {
+		t.Errorf("an ID token: %q, %v", token, err)
+	}
+	for _, signed := range []string{"", "RS256"} {
+		m.UserInfoAlg = signed
+		if text, err := h.UserInfo(&issuer.AccessToken{}, &m, nil, nil); err == nil || text != "" {
+			t.Errorf("UserInfo: %q, %v", text, err)
+		}
+	}
+	if diff := cmp.Diff(jose.KeyAlgorithms, oauth.EncryptionAlgorithms) + cmp.Diff(jose.ContentAlgorithms, oauth.ContentEncryptions); diff != "" {
+		t.Errorf("what is registered is not what is made:\n%s", diff)
 	}
 }
 
@@ -185,7 +247,7 @@ func TestRotateOften(t *testing.T) {
 	if got := signedBy(t, h.mint(t, "ES256")); got != h.newest(t, issuer.PurposeES256).ID {
 		t.Errorf("signed by %s, want the newest key", got)
 	}
-	for _, purpose := range []string{issuer.PurposeClientSecret, "nothing"} {
+	for _, purpose := range []string{issuer.PurposeClientSecret, issuer.PurposeSharedSecret, "nothing"} {
 		if _, err := h.Ring.Rotate(t.Context(), purpose, by); err == nil {
 			t.Errorf("%s was rotated", purpose)
 		}
@@ -241,9 +303,10 @@ func TestRemove(t *testing.T) {
 		}
 	}
 	h := newHouse(t)
-	secrets := h.newest(t, issuer.PurposeClientSecret)
-	if err := h.Ring.Remove(t.Context(), secrets.ID, by); err == nil {
-		t.Error("the key of client secrets was removed, and every secret with it")
+	for _, purpose := range []string{issuer.PurposeClientSecret, issuer.PurposeSharedSecret} {
+		if err := h.Ring.Remove(t.Context(), h.newest(t, purpose).ID, by); err == nil {
+			t.Errorf("the key for %s was removed, and every secret with it", purpose)
+		}
 	}
 }
 
@@ -269,6 +332,8 @@ func TestReseal(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	token, hash := h.mint(t, "opaque"), hashSecret(t, h)
+	shared, err := h.Ring.SealSecret("a shared secret")
+	must(t, err)
 	must(t, h.Ring.Reseal(t.Context(), master(t, 2), by))
 	if err := (&issuer.Ring{Store: h.Ring.Store, Master: master(t, 1), Now: h.Now}).Prepare(t.Context()); err == nil {
 		t.Error("the old master key is taken")
@@ -279,6 +344,9 @@ func TestReseal(t *testing.T) {
 	}
 	if !again.Ring.CheckSecret(hash, "a secret") {
 		t.Error("a client secret from before is wrong")
+	}
+	if secret, err := again.Ring.OpenSecret(shared); err != nil || string(secret) != "a shared secret" {
+		t.Errorf("a shared secret from before: %q, %v", secret, err)
 	}
 	if err := h.Ring.Reseal(t.Context(), master(t, 3), by); err == nil {
 		t.Error("a process with the old key sealed the ring again")

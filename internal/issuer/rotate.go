@@ -14,15 +14,18 @@ import (
 const spread = 5 * time.Second
 
 // Rotate makes a successor for the newest key of a purpose. A signing key is
-// published for a whole cache period before it signs. The key of client secrets
-// cannot be rotated: the hashes were made with it.
+// published for a whole cache period before it signs. Those of client secrets
+// cannot be rotated: what is stored was made with them.
 func (g *Ring) Rotate(ctx context.Context, purpose string, by store.By) (store.Key, error) {
 	lifetime, err := lifetimeOf(purpose)
 	if err != nil {
 		return store.Key{}, err
 	}
 	old := g.newest(purpose)
-	if old == nil {
+	switch {
+	case old == nil && OnRequest(purpose):
+		return store.Key{}, fmt.Errorf("issuer: there is no key for %s yet: it is made when a client is registered for it", purpose)
+	case old == nil:
 		return store.Key{}, fmt.Errorf("issuer: no key for %s", purpose)
 	}
 	wait := spread
@@ -89,6 +92,17 @@ func (g *Ring) Remove(ctx context.Context, id string, by store.By) error {
 		return err
 	}
 	return g.Refresh(ctx)
+}
+
+// Signing are the purposes of the keys that sign.
+func (g *Ring) Signing() []string {
+	var names []string
+	for _, p := range purposes {
+		if IsSigning(p.name) && g.newest(p.name) != nil {
+			names = append(names, p.name)
+		}
+	}
+	return names
 }
 
 // List returns the ring as it is in the database, without what it seals.

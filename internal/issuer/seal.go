@@ -159,3 +159,11 @@ func (g *Ring) HashSecret(secret string) (string, error) { return g.Tag(PurposeC
 func (g *Ring) CheckSecret(stored, secret string) bool {
 	return g.CheckTag(PurposeClientSecret, stored, secret)
 }
+
+// SealSecret is the stored form of a client secret that is the key of an HMAC.
+func (g *Ring) SealSecret(secret string) (string, error) {
+	return g.Seal(PurposeSharedSecret, []byte(secret))
+}
+
+// OpenSecret reads that back.
+func (g *Ring) OpenSecret(sealed string) ([]byte, error) { return g.Open(PurposeSharedSecret, sealed) }

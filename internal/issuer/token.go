@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/hufu-auth/hufu/internal/client"
 	"github.com/hufu-auth/hufu/internal/jose"
 	"github.com/hufu-auth/hufu/internal/oauth"
 )
@@ -31,6 +32,7 @@ const typeAccessToken = "at+jwt"
 type Issuer struct {
 	URL  string // "iss", RFC 8414 Section 2
 	Ring *Ring
+	Keys *client.Keys // of clients that want something encrypted
 	Now  func() time.Time
 
 	seen seen

@@ -15,11 +15,12 @@ import (
 
 // ForeignAlgorithms are those that others may sign with, RFC 7518 Section 3.1 and RFC
 // 8037: all asymmetric, so that no key of theirs is a secret of ours.
-var ForeignAlgorithms = []string{"RS256", "PS256", "ES256", "EdDSA"}
+var ForeignAlgorithms = []string{RS256, PS256, ES256, EdDSA}
 
 // Keys are the public keys of somebody else, RFC 7517 Section 5.
 type Keys struct {
-	keys []josev4.JSONWebKey
+	keys    []josev4.JSONWebKey // to verify with
+	encrypt []josev4.JSONWebKey // to encrypt to
 }
 
 // Bounds on a key set of somebody else.
@@ -33,8 +34,8 @@ const (
 // in a newer one.
 var ErrUnknownKey = errors.New("jose: no key of the set fits")
 
-// ParseKeys reads a key set. Keys that are of no use here are left out: those to encrypt
-// with, of other types or curves, or too weak. A set that holds a private or a secret
+// ParseKeys reads a key set. Keys that are of no use here are left out: those of other
+// types or curves, or too weak. A set that holds a private or a secret
 // key is refused: it was never meant to be shown.
 func ParseKeys(text []byte) (*Keys, error) {
 	if len(text) > maxKeySet {
@@ -59,21 +60,29 @@ func ParseKeys(text []byte) (*Keys, error) {
 			return nil, invalid("a key set with a private or a secret key in it")
 		}
 		var key josev4.JSONWebKey
-		if err := key.UnmarshalJSON(raw); err != nil || key.Use == "enc" || !slices.ContainsFunc(ForeignAlgorithms, func(alg string) bool { return fits(&key, alg) }) {
+		if err := key.UnmarshalJSON(raw); err != nil {
 			continue // of a kind that is not used here; another key of the set may be
 		}
-		k.keys = append(k.keys, key)
+		if slices.ContainsFunc(ForeignAlgorithms, func(alg string) bool { return fits(&key, alg) }) {
+			k.keys = append(k.keys, key)
+		}
+		if slices.ContainsFunc(KeyAlgorithms, func(alg string) bool { return encrypts(&key, alg) }) {
+			k.encrypt = append(k.encrypt, key)
+		}
 	}
 	return &k, nil
 }
 
-// Len is how many keys of the set can be used.
+// Len is how many keys of the set can verify signatures.
 func (k *Keys) Len() int { return len(k.keys) }
+
+// IsEmpty reports whether no key of the set is of any use.
+func (k *Keys) IsEmpty() bool { return len(k.keys) == 0 && len(k.encrypt) == 0 }
 
 // fits reports whether a key can verify signatures of an algorithm: the type of the key
 // decides, and what the key says of itself (RFC 8725 Section 3.1).
 func fits(key *josev4.JSONWebKey, algorithm string) bool {
-	if key.Algorithm != "" && key.Algorithm != algorithm {
+	if key.Use == "enc" || key.Algorithm != "" && key.Algorithm != algorithm {
 		return false
 	}
 	switch public := key.Key.(type) {
@@ -92,6 +101,30 @@ func fits(key *josev4.JSONWebKey, algorithm string) bool {
 // none. Nothing that its header holds but the name of a key is looked at, and that only
 // chooses among the keys of the set.
 func (k *Keys) Verify(token string, algorithms, types []string) ([]byte, error) {
+	jws, err := parseForeign(token, algorithms, types)
+	if err != nil {
+		return nil, err
+	}
+	header := jws.Signatures[0].Protected
+	known := false
+	for i := range k.keys {
+		key := &k.keys[i]
+		if header.KeyID != "" && key.KeyID != header.KeyID || !fits(key, header.Algorithm) {
+			continue
+		}
+		known = true
+		if payload, err := jws.Verify(key.Key); err == nil {
+			return payload, nil
+		}
+	}
+	if !known {
+		return nil, errors.Join(ErrInvalid, ErrUnknownKey)
+	}
+	return nil, invalid("signature")
+}
+
+// parseForeign reads a compact JWS of somebody else whose signature is not checked yet.
+func parseForeign(token string, algorithms, types []string) (*josev4.JSONWebSignature, error) {
 	if len(token) > maxToken || strings.Count(token, ".") != 2 || !isCanonical(token) {
 		return nil, invalid("not a compact JWS of bearable size")
 	}
@@ -111,21 +144,7 @@ func (k *Keys) Verify(token string, algorithms, types []string) ([]byte, error) 
 	case !slices.ContainsFunc(types, func(want string) bool { return sameType(typ, want) }):
 		return nil, invalid("typ is none that is wanted")
 	}
-	known := false
-	for i := range k.keys {
-		key := &k.keys[i]
-		if header.KeyID != "" && key.KeyID != header.KeyID || !fits(key, header.Algorithm) {
-			continue
-		}
-		known = true
-		if payload, err := jws.Verify(key.Key); err == nil {
-			return payload, nil
-		}
-	}
-	if !known {
-		return nil, errors.Join(ErrInvalid, ErrUnknownKey)
-	}
-	return nil, invalid("signature")
+	return jws, nil
 }
 
 // Unverified is the payload of a compact JWS whose signature nobody has looked at yet:

@@ -9,6 +9,7 @@ package jose
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -20,10 +21,13 @@ import (
 	"math/big"
 )
 
-// Algorithms this package signs and verifies with, RFC 7518 Section 3.1.
+// Algorithms this package signs and verifies with, RFC 7518 Section 3.1 and RFC 8037
+// Section 3.1, where EdDSA is that with Ed25519.
 const (
 	ES256 = "ES256"
 	RS256 = "RS256"
+	PS256 = "PS256"
+	EdDSA = "EdDSA"
 )
 
 // A PrivateKey signs with one algorithm, for ever the same.
@@ -42,10 +46,16 @@ func GenerateKey(algorithm string) (*PrivateKey, error) {
 			return nil, fmt.Errorf("jose: generate ES256 key: %w", err)
 		}
 		return newPrivateKey(algorithm, key)
-	case RS256:
+	case RS256, PS256:
 		key, err := rsa.GenerateKey(rand.Reader, 2048)
 		if err != nil {
-			return nil, fmt.Errorf("jose: generate RS256 key: %w", err)
+			return nil, fmt.Errorf("jose: generate %s key: %w", algorithm, err)
+		}
+		return newPrivateKey(algorithm, key)
+	case EdDSA:
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			return nil, fmt.Errorf("jose: generate EdDSA key: %w", err)
 		}
 		return newPrivateKey(algorithm, key)
 	}
@@ -73,7 +83,11 @@ func newPrivateKey(algorithm string, signer crypto.Signer) (*PrivateKey, error) 
 			return nil, fmt.Errorf("jose: the key does not fit %s", algorithm)
 		}
 	case *rsa.PublicKey:
-		if algorithm != RS256 || public.N.BitLen() < 2048 {
+		if algorithm != RS256 && algorithm != PS256 || public.N.BitLen() < 2048 {
+			return nil, fmt.Errorf("jose: the key does not fit %s", algorithm)
+		}
+	case ed25519.PublicKey:
+		if algorithm != EdDSA {
 			return nil, fmt.Errorf("jose: the key does not fit %s", algorithm)
 		}
 	default:
@@ -135,22 +149,32 @@ func (k *PrivateKey) PublicJWK() (JWK, error) {
 		jwk.KeyType = "RSA"
 		jwk.N = base64.RawURLEncoding.EncodeToString(public.N.Bytes())
 		jwk.E = base64.RawURLEncoding.EncodeToString(big.NewInt(int64(public.E)).Bytes())
+	case ed25519.PublicKey:
+		jwk.KeyType, jwk.Curve = "OKP", "Ed25519" // RFC 8037 Section 2
+		jwk.X = base64.RawURLEncoding.EncodeToString(public)
 	}
 	return jwk, nil
 }
 
 // thumbprint is the SHA-256 thumbprint of RFC 7638 Section 3: the required
-// members alone, in the order of their names.
+// members alone, in the order of their names (for OKP those of RFC 8037 Section 2).
 func (j JWK) thumbprint() string {
 	var members any
-	if j.KeyType == "EC" {
+	switch j.KeyType {
+	case "EC":
 		members = struct {
 			Crv string `json:"crv"`
 			Kty string `json:"kty"`
 			X   string `json:"x"`
 			Y   string `json:"y"`
 		}{j.Curve, j.KeyType, j.X, j.Y}
-	} else {
+	case "OKP":
+		members = struct {
+			Crv string `json:"crv"`
+			Kty string `json:"kty"`
+			X   string `json:"x"`
+		}{j.Curve, j.KeyType, j.X}
+	default:
 		members = struct {
 			E   string `json:"e"`
 			Kty string `json:"kty"`

@@ -3,8 +3,11 @@ package jose
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
@@ -59,15 +62,19 @@ func (k *PrivateKey) appendHeader(to []byte, typ string) []byte {
 
 // appendSignature signs header and payload and appends the signature behind a dot.
 func (k *PrivateKey) appendSignature(token []byte) ([]byte, error) {
-	digest := sha256.Sum256(token)
-	signature, err := k.signDigest(digest[:])
+	signature, err := k.signature(token)
 	if err != nil {
 		return nil, fmt.Errorf("jose: sign %s: %w", k.Algorithm, err)
 	}
 	return base64.RawURLEncoding.AppendEncode(append(token, '.'), signature), nil
 }
 
-func (k *PrivateKey) signDigest(digest []byte) ([]byte, error) {
+func (k *PrivateKey) signature(token []byte) ([]byte, error) {
+	if key, ok := k.signer.(ed25519.PrivateKey); ok {
+		return ed25519.Sign(key, token), nil
+	}
+	sum := sha256.Sum256(token)
+	digest := sum[:]
 	switch key := k.signer.(type) {
 	case *ecdsa.PrivateKey:
 		// Without a source of random numbers the nonce is that of RFC 6979, which RFC
@@ -78,9 +85,25 @@ func (k *PrivateKey) signDigest(digest []byte) ([]byte, error) {
 		}
 		return sideBySide(der)
 	case *rsa.PrivateKey:
+		if k.Algorithm == PS256 { // with a salt as long as the hash, RFC 7518 Section 3.5
+			return rsa.SignPSS(rand.Reader, key, crypto.SHA256, digest, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+		}
 		return rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest)
 	}
 	return nil, fmt.Errorf("no signature with a %T", k.signer)
+}
+
+// HalfHash is the left half of the hash of a text, as base64url: what at_hash and c_hash
+// of an ID token are (OpenID Connect Core Sections 3.1.3.6 and 3.3.2.11). The hash is
+// that of the algorithm the token is signed with; Ed25519 hashes with SHA-512 (RFC 8032
+// Section 5.1).
+func HalfHash(algorithm, text string) string {
+	if algorithm == EdDSA {
+		sum := sha512.Sum512([]byte(text))
+		return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
+	}
+	sum := sha256.Sum256([]byte(text))
+	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
 }
 
 // sideBySide turns SEQUENCE { INTEGER r, INTEGER s } in DER into R and S of 32

@@ -30,7 +30,7 @@ func Verify(token, typ string, find func(keyID string) (Key, bool)) ([]byte, err
 	if len(token) > maxToken || strings.Count(token, ".") != 2 || !isCanonical(token) {
 		return nil, invalid("not a compact JWS of bearable size")
 	}
-	jws, err := josev4.ParseSignedCompact(token, []josev4.SignatureAlgorithm{ES256, RS256})
+	jws, err := josev4.ParseSignedCompact(token, []josev4.SignatureAlgorithm{ES256, RS256, PS256, EdDSA})
 	if err != nil {
 		return nil, invalid("parse: " + err.Error())
 	}

@@ -23,7 +23,8 @@ const (
 	AuthMethodNone       = "none"
 	AuthMethodBasic      = "client_secret_basic"
 	AuthMethodPost       = "client_secret_post"
-	AuthMethodPrivateKey = "private_key_jwt" // OpenID Connect Core Section 9
+	AuthMethodSecretJWT  = "client_secret_jwt" // OpenID Connect Core Section 9
+	AuthMethodPrivateKey = "private_key_jwt"   // OpenID Connect Core Section 9
 )
 
 // AssertionTypeJWT is the client_assertion_type of a JWT, RFC 7523 Section 2.2.

@@ -39,6 +39,10 @@ type ClientMetadata struct {
 	DefaultACR          []string `json:"default_acr_values,omitempty"`
 	IDTokenAlg          string   `json:"id_token_signed_response_alg,omitempty"`    // "" means RS256
 	UserInfoAlg         string   `json:"userinfo_signed_response_alg,omitempty"`    // "" means plain JSON
+	IDTokenKeyAlg       string   `json:"id_token_encrypted_response_alg,omitempty"` // "" means not encrypted
+	IDTokenContent      string   `json:"id_token_encrypted_response_enc,omitempty"` // "" means A128CBC-HS256
+	UserInfoKeyAlg      string   `json:"userinfo_encrypted_response_alg,omitempty"` // "" means not encrypted
+	UserInfoContent     string   `json:"userinfo_encrypted_response_enc,omitempty"` // "" means A128CBC-HS256
 	SubjectType         string   `json:"subject_type,omitempty"`                    // "" means public
 	SectorIdentifierURI string   `json:"sector_identifier_uri,omitempty"`           // lists the redirect URIs of a sector
 	AuthSigningAlg      string   `json:"token_endpoint_auth_signing_alg,omitempty"` // of assertions; "" means any that fits a key
@@ -82,6 +86,12 @@ func (m *ClientMetadata) IsPublic() bool { return m.TokenEndpointAuthMethod == A
 // HasSecret reports whether the client proves who it is by a secret.
 func (m *ClientMetadata) HasSecret() bool {
 	return !m.IsPublic() && m.TokenEndpointAuthMethod != AuthMethodPrivateKey
+}
+
+// Asserts reports whether the client proves who it is by an assertion, OpenID Connect
+// Core Section 9.
+func (m *ClientMetadata) Asserts() bool {
+	return m.TokenEndpointAuthMethod == AuthMethodPrivateKey || m.TokenEndpointAuthMethod == AuthMethodSecretJWT
 }
 
 // HasGrant reports whether the client is registered for a grant type.
@@ -191,7 +201,7 @@ func (m *ClientMetadata) Normalize() {
 // Validate checks a registration, RFC 7591 Section 2. It is the one check for
 // every way in which clients are made.
 func (m *ClientMetadata) Validate() error {
-	for _, check := range []func() error{m.checkGrants, m.checkRedirects, m.checkText, m.checkScopes, m.checkTokens, m.checkLifetimes, m.checkOpenID, m.checkApplication, m.checkLogout} {
+	for _, check := range []func() error{m.checkGrants, m.checkRedirects, m.checkText, m.checkScopes, m.checkTokens, m.checkLifetimes, m.checkOpenID, m.checkApplication, m.checkLogout, m.checkEncryption} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -205,13 +215,13 @@ func metadataError(format string, args ...any) error {
 
 func (m *ClientMetadata) checkGrants() error {
 	switch m.TokenEndpointAuthMethod {
-	case "", AuthMethodNone, AuthMethodBasic, AuthMethodPost:
+	case "", AuthMethodNone, AuthMethodBasic, AuthMethodPost, AuthMethodSecretJWT:
 	case AuthMethodPrivateKey:
 		if len(m.JWKS) == 0 && m.JWKSURI == "" {
 			return metadataError("private_key_jwt needs jwks or jwks_uri")
 		}
 	default:
-		return metadataError("token_endpoint_auth_method must be client_secret_basic, client_secret_post, private_key_jwt or none")
+		return metadataError("token_endpoint_auth_method must be client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt or none")
 	}
 	known := []string{GrantAuthorizationCode, GrantImplicit, GrantPassword, GrantClientCredentials, GrantRefreshToken}
 	for i, g := range m.GrantTypes {
@@ -386,8 +396,8 @@ func (m *ClientMetadata) checkRequestObjects() error {
 }
 
 // SigningAlgorithms are those that a client can have ID tokens signed with, RFC 7518
-// Section 3.1. RS256 is the one that every OpenID client understands.
-var SigningAlgorithms = []string{"RS256", "ES256"}
+// Section 3.1 and RFC 8037. RS256 is the one that every OpenID client understands.
+var SigningAlgorithms = []string{"RS256", "ES256", "PS256", "EdDSA"}
 
 // Formats of an access token, and the widest introspection right.
 const (
@@ -436,6 +446,10 @@ type ServerMetadata struct {
 	SubjectTypesSupported              []string `json:"subject_types_supported"`
 	IDTokenSigningAlgValuesSupported   []string `json:"id_token_signing_alg_values_supported"`
 	UserInfoSigningAlgValuesSupported  []string `json:"userinfo_signing_alg_values_supported"`
+	IDTokenEncryptionAlgsSupported     []string `json:"id_token_encryption_alg_values_supported"`
+	IDTokenEncryptionEncsSupported     []string `json:"id_token_encryption_enc_values_supported"`
+	UserInfoEncryptionAlgsSupported    []string `json:"userinfo_encryption_alg_values_supported"`
+	UserInfoEncryptionEncsSupported    []string `json:"userinfo_encryption_enc_values_supported"`
 	ACRValuesSupported                 []string `json:"acr_values_supported"`
 	DisplayValuesSupported             []string `json:"display_values_supported"`
 	ClaimTypesSupported                []string `json:"claim_types_supported"`

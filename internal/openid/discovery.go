@@ -119,7 +119,8 @@ func (d *Discovery) responseTypes(ctx context.Context) ([]string, error) {
 
 // fixed is what does not depend on the clients that exist.
 func (d *Discovery) fixed() oauth.ServerMetadata {
-	confidential := []string{oauth.AuthMethodBasic, oauth.AuthMethodPost, oauth.AuthMethodPrivateKey}
+	confidential := []string{oauth.AuthMethodBasic, oauth.AuthMethodPost, oauth.AuthMethodSecretJWT, oauth.AuthMethodPrivateKey}
+	assertions := append(slices.Clone(jose.ForeignAlgorithms), jose.MACAlgorithms...)
 	return oauth.ServerMetadata{
 		Issuer:                                     d.Issuer.URL,
 		AuthorizationEndpoint:                      d.Issuer.URL + d.At.Authorization,
@@ -132,11 +133,11 @@ func (d *Discovery) fixed() oauth.ServerMetadata {
 		ResponseModesSupported:                     []string{oauth.ResponseModeQuery, oauth.ResponseModeFragment, oauth.ResponseModeFormPost},
 		GrantTypesSupported:                        []string{oauth.GrantAuthorizationCode, oauth.GrantClientCredentials, oauth.GrantRefreshToken},
 		TokenEndpointAuthMethodsSupported:          append(slices.Clone(confidential), oauth.AuthMethodNone),
-		TokenEndpointAuthAlgsSupported:             jose.ForeignAlgorithms,
+		TokenEndpointAuthAlgsSupported:             assertions,
 		RevocationEndpointAuthMethodsSupported:     append(slices.Clone(confidential), oauth.AuthMethodNone),
-		RevocationEndpointAuthAlgsSupported:        jose.ForeignAlgorithms,
+		RevocationEndpointAuthAlgsSupported:        assertions,
 		IntrospectionEndpointAuthMethodsSupported:  confidential,
-		IntrospectionEndpointAuthAlgsSupported:     jose.ForeignAlgorithms,
+		IntrospectionEndpointAuthAlgsSupported:     assertions,
 		CodeChallengeMethodsSupported:              []string{"S256"},
 		UILocalesSupported:                         []string{"en", "zh-Hans"},
 		PromptValuesSupported:                      []string{"none", "login", "consent", "select_account"},
@@ -156,6 +157,10 @@ func (d *Discovery) fixed() oauth.ServerMetadata {
 		SubjectTypesSupported:              oauth.SubjectTypes,
 		IDTokenSigningAlgValuesSupported:   oauth.SigningAlgorithms,
 		UserInfoSigningAlgValuesSupported:  oauth.SigningAlgorithms,
+		IDTokenEncryptionAlgsSupported:     oauth.EncryptionAlgorithms,
+		IDTokenEncryptionEncsSupported:     oauth.ContentEncryptions,
+		UserInfoEncryptionAlgsSupported:    oauth.EncryptionAlgorithms,
+		UserInfoEncryptionEncsSupported:    oauth.ContentEncryptions,
 		ACRValuesSupported:                 []string{login.ACRPassword},
 		DisplayValuesSupported:             []string{"page", "popup", "touch", "wap"},
 		ClaimTypesSupported:                []string{"normal"},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hufu-auth/hufu/internal/issuer"
+	"github.com/hufu-auth/hufu/internal/jose"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
 	"github.com/hufu-auth/hufu/internal/web"
@@ -58,11 +59,15 @@ func (u *UserInfo) Serve(w http.ResponseWriter, r *http.Request) error {
 		return challenge(w, oauth.Refuse(oauth.InvalidToken, "the access token is not valid or has expired", errors.New("revoked, or of a grant that is not in force")))
 	}
 	event.UserID = user.ID
-	return u.answer(w, c, t, user, scope, asked)
+	to, err := u.Issuer.PrepareUserInfo(r.Context(), &c.Metadata)
+	if err != nil {
+		return err
+	}
+	return u.answer(w, c, t, user, scope, asked, to)
 }
 
-// answer tells what was asked for, as JSON or signed for the client.
-func (u *UserInfo) answer(w http.ResponseWriter, c *store.Client, t *issuer.AccessToken, user *store.User, scope oauth.Scope, asked string) error {
+// answer tells what was asked for: as JSON, or as the client wants it signed or encrypted.
+func (u *UserInfo) answer(w http.ResponseWriter, c *store.Client, t *issuer.AccessToken, user *store.User, scope oauth.Scope, asked string, to *jose.Recipient) error {
 	request, err := oauth.KeptClaims(asked)
 	if err != nil {
 		return err
@@ -72,15 +77,15 @@ func (u *UserInfo) answer(w http.ResponseWriter, c *store.Client, t *issuer.Acce
 	if err != nil {
 		return err
 	}
-	if c.Metadata.UserInfoAlg == "" {
+	if c.Metadata.UserInfoAlg == "" && c.Metadata.UserInfoKeyAlg == "" {
 		return web.JSON(w, http.StatusOK, &userInfo{t.Subject, claims})
 	}
-	signed, err := u.Issuer.UserInfo(t, &c.Metadata, claims)
+	text, err := u.Issuer.UserInfo(t, &c.Metadata, claims, to)
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/jwt")
-	_, _ = w.Write([]byte(signed)) // the caller may have gone
+	_, _ = w.Write([]byte(text)) // the caller may have gone
 	return nil
 }
 

@@ -109,7 +109,8 @@ func (s *Server) openKeys(ctx context.Context) error {
 		return err
 	}
 	s.Clients = &client.Registry{
-		Store: s.Store, HashSecret: s.Ring.HashSecret, CheckSecret: s.Ring.CheckSecret, Now: s.now,
+		Store: s.Store, HashSecret: s.Ring.HashSecret, CheckSecret: s.Ring.CheckSecret,
+		SealSecret: s.Ring.SealSecret, OpenSecret: s.Ring.OpenSecret, MakeKeys: s.Ring.MakeFor, Now: s.now,
 		Fetch: s.fetch, Issuer: s.config.Issuer, TokenPath: token.Path, Origin: strings.TrimSuffix(s.config.Issuer, s.config.BasePath()),
 	}
 	s.Hasher = login.NewHasher(s.config.HashSlots(), s.config.PasswordHashQueue)
@@ -172,6 +173,9 @@ func (s *Server) begin(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	if err := s.checkDemo(ctx, o.Demo); err != nil {
+		return err
+	}
+	if err := s.Ring.MakeWanted(ctx); err != nil {
 		return err
 	}
 	authorities, err := s.config.ReadAuthorities()
@@ -239,7 +243,7 @@ func (s *Server) Close() error {
 // parts builds the endpoints from the configuration.
 func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, *token.Endpoint, *openid.Discovery, *openid.UserInfo, *openid.Logout) {
 	c, base := s.config, s.config.BasePath()
-	iss := &issuer.Issuer{URL: c.Issuer, Ring: s.Ring, Now: s.now}
+	iss := &issuer.Issuer{URL: c.Issuer, Ring: s.Ring, Keys: s.Clients.Keys, Now: s.now}
 	browsers := s.Browsers()
 	users := &login.Authenticator{Store: s.Store, Hasher: s.Hasher, Now: s.now, Sleep: sleep}
 	sessions := &login.Sessions{

@@ -188,3 +188,39 @@ func TestSelectAccount_WhoIsKnown(t *testing.T) {
 		t.Error("a code for nobody")
 	}
 }
+
+// In a real browser, by click and by keyboard, without scripts: the account that is signed
+// in, and another one (conformance J).
+func TestBrowser_SelectAccount(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t)
+	alice, bob := s.User(t, "alice"), s.User(t, "bob")
+	l, b := land(t, s), oauthtest.NewTab(t)
+	b.Scripts(t, false)
+	b.Open(t, s.URL+"/login")
+	b.SignIn(t, "alice", oauthtest.Password)
+	address := l.ask("/authorize", "one", "prompt", "select_account")
+	b.Open(t, address)
+	want(t, b, "/select-account", http.StatusOK)
+	b.Follow(t, "button.account")
+	want(t, b, "/consent", http.StatusOK)
+	b.Follow(t, "#consent-approve")
+	if subject := l.redeem(t, l.arrived(t).Values.Get("code")); subject != alice.ID {
+		t.Errorf("a token of %s", subject)
+	}
+	b.Open(t, address)
+	b.Follow(t, "#account-other")
+	want(t, b, "/login", http.StatusOK)
+	b.SignIn(t, "bob", oauthtest.Password)
+	b.Follow(t, "#consent-approve")
+	if subject := l.redeem(t, l.arrived(t).Values.Get("code")); subject != bob.ID {
+		t.Errorf("a token of %s", subject)
+	}
+	b.Open(t, address)
+	want(t, b, "/select-account", http.StatusOK)
+	b.Follow(t, `button.account[value="alice"]`)
+	want(t, b, "/login", http.StatusOK)
+	if got := b.Focused(t); !strings.Contains(got, "password") {
+		t.Errorf("the cursor is in %s, with the name filled in", got)
+	}
+}

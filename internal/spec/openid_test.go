@@ -152,7 +152,7 @@ func members(claims map[string]any) []string {
 func TestOpenIDCore_3_1_CodeFlow(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
-	for _, algorithm := range []string{"", "RS256", "ES256"} {
+	for _, algorithm := range append([]string{""}, oauth.SigningAlgorithms...) {
 		p := newRelyingParty(t, s, func(m *oauth.ClientMetadata) { m.IDTokenAlg = algorithm })
 		oauthtest.EachAddress(t, func(t *testing.T, at oauthtest.Addresses) {
 			p := &relyingParty{p.At(at), p.user, p.provider}

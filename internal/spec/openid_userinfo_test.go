@@ -385,7 +385,7 @@ func ok(t *testing.T, err error) {
 func TestOpenIDCore_5_3_2_SignedUserInfo(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
-	for _, algorithm := range []string{"RS256", "ES256"} {
+	for _, algorithm := range oauth.SigningAlgorithms {
 		p := newRelyingParty(t, s, func(m *oauth.ClientMetadata) { m.UserInfoAlg = algorithm })
 		answer := p.userInfo(t, p.accessToken(t, "scope", "openid email"))
 		if answer.Header.Get("Content-Type") != "application/jwt" {
@@ -439,7 +439,8 @@ func TestOpenIDDiscovery_3_Configuration(t *testing.T) {
 		}
 	}
 	for name, want := range map[string][]any{
-		"id_token_signing_alg_values_supported": {"RS256", "ES256"},
+		"id_token_signing_alg_values_supported": {"RS256", "ES256", "PS256", "EdDSA"},
+		"userinfo_signing_alg_values_supported": {"RS256", "ES256", "PS256", "EdDSA"},
 		"subject_types_supported":               {"public", "pairwise"},
 		"response_types_supported":              {"code", "token", "id_token", "id_token token", "code id_token", "code token", "code id_token token"},
 		"scopes_supported":                      {"openid", "offline_access", "profile", "email", "address", "phone"},
@@ -450,7 +451,7 @@ func TestOpenIDDiscovery_3_Configuration(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	for _, value := range []string{"PS256", "none", "HS256"} {
+	for _, value := range []string{"PS384", "none", "HS256"} {
 		if _, _, err := s.Clients.Register(t.Context(), "", oauth.ClientMetadata{RedirectURIs: []string{oauthtest.Callback}, IDTokenAlg: value}, "", theOperator); err == nil {
 			t.Errorf("%s is not listed and was taken", value)
 		}

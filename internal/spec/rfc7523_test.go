@@ -153,7 +153,7 @@ func TestRFC7523_3_PrivateKeyJWT(t *testing.T) {
 		}
 	}
 	m := s.Get(t, "/.well-known/openid-configuration")
-	if methods, _ := m.JSON("token_endpoint_auth_methods_supported").([]any); len(methods) != 4 || methods[2] != "private_key_jwt" {
+	if methods, _ := m.JSON("token_endpoint_auth_methods_supported").([]any); len(methods) != 5 || methods[3] != "private_key_jwt" {
 		t.Errorf("methods %v", methods)
 	}
 }

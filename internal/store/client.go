@@ -32,10 +32,12 @@ type Client struct {
 	stored string // the metadata as it was read: the condition of an update
 }
 
-// A ClientSecret is one of the secrets of a client; only its keyed hash is kept.
+// A ClientSecret is one of the secrets of a client. Its keyed hash is kept, and the
+// secret itself, sealed, where it is the key of an HMAC.
 type ClientSecret struct {
 	ID        string
 	Hash      string
+	Sealed    string // "" when only the hash is kept
 	CreatedAt time.Time
 	ExpiresAt time.Time // zero: never
 }
@@ -50,10 +52,10 @@ func (q *queries) Client(ctx context.Context, id string) (*Client, error) {
 		var next Client
 		var metadata string
 		var created, updated int64
-		var secretID, hash sql.NullString
+		var secretID, hash, sealed sql.NullString
 		var secret ClientSecret
 		if err := r.Scan(&next.ID, &metadata, &next.Epoch, &next.ServerEpoch, &created, &updated, nullTime{&next.DisabledAt}, &next.Revision,
-			&next.RegistrationToken, nullTime{&next.UnusedUntil}, &secretID, &hash, nullTime{&secret.CreatedAt}, nullTime{&secret.ExpiresAt}); err != nil {
+			&next.RegistrationToken, nullTime{&next.UnusedUntil}, &secretID, &hash, &sealed, nullTime{&secret.CreatedAt}, nullTime{&secret.ExpiresAt}); err != nil {
 			return err
 		}
 		if c == nil {
@@ -65,12 +67,12 @@ func (q *queries) Client(ctx context.Context, id string) (*Client, error) {
 			c = &next
 		}
 		if secretID.Valid {
-			secret.ID, secret.Hash = secretID.String, hash.String
+			secret.ID, secret.Hash, secret.Sealed = secretID.String, hash.String, sealed.String
 			c.Secrets = append(c.Secrets, secret)
 		}
 		return nil
 	}, `SELECT c.id, c.metadata, c.epoch, (SELECT v.epoch FROM server v), c.created_at, c.updated_at, c.disabled_at, c.revision, c.registration_token, c.unused_until,
-			s.id, s.hash, s.created_at, s.expires_at
+			s.id, s.hash, s.sealed, s.created_at, s.expires_at
 		FROM client c LEFT JOIN client_secret s ON s.client_id = c.id
 		WHERE c.id = $1 AND c.deleted_at IS NULL ORDER BY s.id`, id)
 	if err == nil && c == nil {
@@ -105,6 +107,15 @@ func (q *queries) GrantInUse(ctx context.Context, grant string) (used bool, err 
 		SELECT EXISTS (SELECT 1 FROM client WHERE deleted_at IS NULL AND disabled_at IS NULL AND grant_types LIKE $1)`,
 		"% "+grant+" %").Scan(&used)
 	return used, wrap("grants in use", err)
+}
+
+// MetadataHolds reports whether the metadata of any client holds a piece of JSON, as
+// encoding/json writes it. It looks at all of them.
+func (q *queries) MetadataHolds(ctx context.Context, piece string) (holds bool, err error) {
+	pattern := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(piece) + "%"
+	err = q.row(ctx, `
+		SELECT EXISTS (SELECT 1 FROM client WHERE deleted_at IS NULL AND metadata LIKE $1 ESCAPE '\')`, pattern).Scan(&holds)
+	return holds, wrap("search metadata", err)
 }
 
 // errSeenAll ends the reading of rows that could tell nothing new.
@@ -272,12 +283,12 @@ func (s *Store) AddSecret(ctx context.Context, clientID string, secret ClientSec
 // addSecret counts the live secrets in the statement that adds one.
 func (tx *Tx) addSecret(ctx context.Context, clientID string, secret ClientSecret) error {
 	n, err := tx.exec(ctx, `
-		INSERT INTO client_secret (id, client_id, hash, created_at, expires_at)
-		SELECT $1, c.id, $3, CAST($4 AS BIGINT), CAST($5 AS BIGINT) FROM client c
+		INSERT INTO client_secret (id, client_id, hash, sealed, created_at, expires_at)
+		SELECT $1, c.id, $3, $7, CAST($4 AS BIGINT), CAST($5 AS BIGINT) FROM client c
 		WHERE c.id = $2 AND c.deleted_at IS NULL AND (
 			SELECT COUNT(*) FROM client_secret s
 			WHERE s.client_id = c.id AND (s.expires_at IS NULL OR s.expires_at > $4)) < $6`,
-		secret.ID, clientID, secret.Hash, secret.CreatedAt.Unix(), unixOrNull(secret.ExpiresAt), maxSecrets)
+		secret.ID, clientID, secret.Hash, secret.CreatedAt.Unix(), unixOrNull(secret.ExpiresAt), maxSecrets, secret.Sealed)
 	if err == nil && n == 0 {
 		return ErrConflict
 	}

@@ -193,6 +193,7 @@ var ofSchema = map[int64]string{
 		VALUES ('grant', 'authorization_code', 'app', 'subject', 'read', 3, 4, 42, 1800000000, 5, 1800000000, 1800000000, 1800086400, 1800086400)`,
 	5: `INSERT INTO job (name, holder, until) VALUES ('job', 'holder', 1)`,
 	6: `INSERT INTO session_client (sid, client_id, user_id, expires_at) VALUES ('sid', 'app', 'subject', 1800086400)`,
+	7: `INSERT INTO client_secret (id, client_id, hash, created_at) VALUES ('secret', 'app', 'hash', 1800000000)`,
 }
 
 // makeOlder makes a database of an older schema, with something in it.
@@ -238,6 +239,9 @@ func TestMigrateFromOlder(t *testing.T) {
 					c := client2(t, s, "app")
 					if c.Metadata.ClientName != "虎" || c.Epoch != 3 || c.CreatedAt != now {
 						t.Errorf("client %+v", c)
+					}
+					if version >= 7 && (len(c.Secrets) != 1 || c.Secrets[0].Hash != "hash" || c.Secrets[0].Sealed != "") {
+						t.Errorf("secrets %+v", c.Secrets)
 					}
 					c.Metadata.ClientName = "changed"
 					must(t, s.UpdateClient(t.Context(), c, now, by))

@@ -92,7 +92,7 @@ var exportTables = []moved{
 	table("key_ring", "id TEXT, purpose TEXT, sealed TEXT, created_at BIGINT, active_at BIGINT, retired_at BIGINT, expires_at BIGINT"),
 	table("client", `id TEXT, metadata TEXT, grant_types TEXT, epoch BIGINT, created_at BIGINT, updated_at BIGINT,
 		disabled_at BIGINT, deleted_at BIGINT, revision BIGINT, registration_token TEXT, unused_until BIGINT`),
-	table("client_secret", "id TEXT, client_id TEXT, hash TEXT, created_at BIGINT, expires_at BIGINT"),
+	table("client_secret", "id TEXT, client_id TEXT, hash TEXT, sealed TEXT, created_at BIGINT, expires_at BIGINT"),
 	table("end_user", `id TEXT, username TEXT, username_key TEXT, email TEXT, email_verified BOOLEAN, password TEXT, claims TEXT,
 		epoch BIGINT, created_at BIGINT, updated_at BIGINT, disabled_at BIGINT, deleted_at BIGINT`),
 	table("browser_session", `id_hash TEXT, sid TEXT, user_id TEXT, user_epoch BIGINT, server_epoch BIGINT, auth_time BIGINT, acr TEXT,

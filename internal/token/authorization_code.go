@@ -38,13 +38,17 @@ func (e *Endpoint) authorizationCode(ctx context.Context, c *client.Authenticate
 	if err != nil {
 		return nil, err
 	}
+	to, err := e.prepare(ctx, c, parseGranted(g))
+	if err != nil {
+		return nil, err
+	}
 	now := e.Now()
 	end := e.grantEnd(c, g.Scope, now)
 	if err := e.Store.RedeemCode(ctx, g.ID, c.ID, web.EventOf(ctx).RequestID, now, end); err != nil {
 		return nil, e.notRedeemed(ctx, c, g.ID, err)
 	}
 	g.Resource, g.ExpiresAt = resource, end.Truncate(time.Second) // as the row has it
-	return e.answer(ctx, c, g, parseGranted(g), about)
+	return e.answer(ctx, c, g, parseGranted(g), issuer.Beside{Claims: about, To: to})
 }
 
 // badCode is all that a client learns about a code that cannot be used.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/hufu-auth/hufu/internal/client"
+	"github.com/hufu-auth/hufu/internal/issuer"
 	"github.com/hufu-auth/hufu/internal/login"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
@@ -37,13 +38,17 @@ func (e *Endpoint) password(ctx context.Context, c *client.Authenticated, form o
 	if err != nil {
 		return nil, err
 	}
+	to, err := e.prepare(ctx, c, scope)
+	if err != nil {
+		return nil, err
+	}
 	g := e.passwordGrant(c, user, scope, form.All("resource"))
 	if err := e.Store.CreateGrant(ctx, g, nil, by(ctx, c)); errors.Is(err, store.ErrNotLive) {
 		return nil, invalidGrant(badPassword, errors.New("user or client was disabled or changed while the password was checked"))
 	} else if err != nil {
 		return nil, err
 	}
-	return e.answer(ctx, c, g, scope, nil)
+	return e.answer(ctx, c, g, scope, issuer.Beside{To: to})
 }
 
 // badPassword is the same whatever was wrong, RFC 6749 Section 5.2.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hufu-auth/hufu/internal/client"
 	"github.com/hufu-auth/hufu/internal/issuer"
+	"github.com/hufu-auth/hufu/internal/jose"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
 	"github.com/hufu-auth/hufu/internal/web"
@@ -28,6 +29,10 @@ func (e *Endpoint) refreshToken(ctx context.Context, c *client.Authenticated, fo
 	if err != nil {
 		return nil, err
 	}
+	to, err := e.prepareRefresh(ctx, c, token, narrowed)
+	if err != nil {
+		return nil, err
+	}
 	g, err := e.Store.NextGeneration(ctx, e.refresh(c.Client, token))
 	if err != nil {
 		return nil, e.notRefreshed(ctx, c, token, err)
@@ -37,7 +42,7 @@ func (e *Endpoint) refreshToken(ctx context.Context, c *client.Authenticated, fo
 		scope, g.Resource = narrowed.scope, narrowed.resource
 	}
 	g.Nonce = "" // OpenID Connect Core Section 12.2
-	return e.answer(ctx, c, g, scope, nil)
+	return e.answer(ctx, c, g, scope, issuer.Beside{To: to})
 }
 
 // badRefreshToken is all that a client learns about a token that cannot be used.
@@ -52,6 +57,22 @@ func (e *Endpoint) refresh(c *store.Client, token issuer.RefreshToken) store.Ref
 		GrantID: token.GrantID, ClientID: c.ID, Generation: token.Generation, Rotate: c.Metadata.Rotates(),
 		Grace: grace, Idle: own(c.Metadata.RefreshIdleLifetime, e.RefreshIdleLifetime), Now: e.Now(),
 	}
+}
+
+// prepareRefresh is prepare for a grant that has not been read. Only when something is
+// missing does it look whether an ID token is due at all.
+func (e *Endpoint) prepareRefresh(ctx context.Context, c *client.Authenticated, token issuer.RefreshToken, narrowed *narrower) (*jose.Recipient, error) {
+	if narrowed != nil {
+		return e.prepare(ctx, c, narrowed.scope)
+	}
+	to, err := e.prepare(ctx, c, c.Metadata.Registered())
+	if err == nil {
+		return to, nil
+	}
+	if g, failed := e.Store.Grant(ctx, token.GrantID); failed == nil && !parseGranted(g).Contains(oauth.ScopeOpenID) {
+		return nil, nil
+	}
+	return nil, err
 }
 
 // narrower is what one answer is limited to; the grant stays as it is.

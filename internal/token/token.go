@@ -18,6 +18,7 @@ import (
 
 	"github.com/hufu-auth/hufu/internal/client"
 	"github.com/hufu-auth/hufu/internal/issuer"
+	"github.com/hufu-auth/hufu/internal/jose"
 	"github.com/hufu-auth/hufu/internal/login"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
@@ -131,11 +132,19 @@ func (e *Endpoint) grant(ctx context.Context, c *client.Authenticated, form oaut
 	return grant(ctx, c, form)
 }
 
+// prepare gets what an ID token for the client takes, before anything is spent for it.
+func (e *Endpoint) prepare(ctx context.Context, c *client.Authenticated, scope oauth.Scope) (*jose.Recipient, error) {
+	if !scope.Contains(oauth.ScopeOpenID) {
+		return nil, nil
+	}
+	return e.Issuer.PrepareIDToken(ctx, &c.Metadata)
+}
+
 // answer mints the tokens of a live grant, RFC 6749 Section 5.1. The scope is
-// what was granted and is still registered; about are claims about the user that go
-// into an ID token. The database is not asked any more: what was spent for this answer
+// what was granted and is still registered; beside is what goes into an ID token beside
+// what the grant and the access token tell. The database is not asked any more: what was spent for this answer
 // is spent.
-func (e *Endpoint) answer(ctx context.Context, c *client.Authenticated, g *store.Grant, scope oauth.Scope, about issuer.Claims) (*oauth.TokenResponse, error) {
+func (e *Endpoint) answer(ctx context.Context, c *client.Authenticated, g *store.Grant, scope oauth.Scope, beside issuer.Beside) (*oauth.TokenResponse, error) {
 	web.EventOf(ctx).GrantID = g.ID
 	scope = scope.Intersect(c.Metadata.Registered())
 	lifetime := min(e.accessLifetime(c), g.ExpiresAt.Sub(e.Now().Truncate(time.Second)))
@@ -150,7 +159,8 @@ func (e *Endpoint) answer(ctx context.Context, c *client.Authenticated, g *store
 		}
 	}
 	if scope.Contains(oauth.ScopeOpenID) {
-		response.IDToken, err = e.Issuer.IDToken(g, &c.Metadata, lifetime, issuer.Beside{Nonce: g.Nonce, AccessToken: token, Claims: about})
+		beside.Nonce, beside.AccessToken = g.Nonce, token
+		response.IDToken, err = e.Issuer.IDToken(g, &c.Metadata, lifetime, beside)
 	}
 	web.EventOf(ctx).Token = issuer.TokenForm(&c.Metadata)
 	return response, err
