@@ -408,9 +408,9 @@ func wantCORS(t *testing.T, answer *oauthtest.Answer, origin string) {
 	}
 }
 
-// RFC 6749 Section 5.1: a success is JSON that no cache keeps, with exactly the
-// members there are; expires_in is a number. A client gets a refresh token for a
-// code and a password, not for its own credentials (TE-02, AT-01, RO-05).
+// RFC 6749 Section 5.1: a success is JSON that no cache keeps, with exactly the members
+// there are; expires_in is a number. A client gets a refresh token for a code and a
+// password, not for its own credentials (TE-02, AT-01, RO-05, conformance 50, 51).
 func TestRFC6749_5_1_Success(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
