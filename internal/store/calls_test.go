@@ -127,8 +127,8 @@ func clientCalls(p *party) []call {
 		{"Clients", func(ctx context.Context) error { return second(p.Clients(ctx, "", 10)) }},
 		{"KnownClient", func(ctx context.Context) error { return second(p.KnownClient(ctx, "zoo", now)) }},
 		{"GrantInUse", func(ctx context.Context) error { return second(p.GrantInUse(ctx, "password")) }},
-		{"ResponseTypesInUse", func(ctx context.Context) error { return second(p.ResponseTypesInUse(ctx)) }},
 		{"MetadataHolds", func(ctx context.Context) error { return second(p.MetadataHolds(ctx, `"alg"`)) }},
+		{"ResponseTypesInUse", func(ctx context.Context) error { return second(p.ResponseTypesInUse(ctx)) }},
 		{"UpdateClient", func(ctx context.Context) error { return p.UpdateClient(ctx, &changed, now, by) }},
 		{"AddSecret", func(ctx context.Context) error {
 			return p.AddSecret(ctx, "zoo", store.ClientSecret{ID: "2", Hash: "h2", CreatedAt: now}, by)

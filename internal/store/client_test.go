@@ -257,6 +257,27 @@ func TestGrantInUse(t *testing.T) {
 	})
 }
 
+// Metadata is searched as text, and no letter of the text means another.
+func TestMetadataHolds(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, func(t *testing.T, open opener) {
+		s := open(t)
+		c := &store.Client{ID: "app", CreatedAt: now, Metadata: oauth.ClientMetadata{ClientName: `100 % "_response_alg":"RS256"`, IDTokenAlg: "EdDSA"}}
+		must(t, s.CreateClient(t.Context(), c, by))
+		for piece, want := range map[string]bool{
+			`_response_alg":"EdDSA"`: true, `_response_alg":"RS256"`: false, `100 %`: true, `10%`: false, `id-token-signed`: false, `id_token_signed`: true, `\`: true,
+		} {
+			if got, err := s.MetadataHolds(t.Context(), piece); err != nil || got != want {
+				t.Errorf("%s: %t, %v", piece, got, err)
+			}
+		}
+		must(t, s.DeleteClient(t.Context(), "app", now, by))
+		if got, err := s.MetadataHolds(t.Context(), "EdDSA"); err != nil || got {
+			t.Errorf("of a deleted client: %t, %v", got, err)
+		}
+	})
+}
+
 // Metadata lists a response type when an enabled client with the implicit grant is
 // registered for it, whatever else stands in the metadata of clients.
 func TestResponseTypesInUse(t *testing.T) {
@@ -288,26 +309,5 @@ func TestResponseTypesInUse(t *testing.T) {
 		create("all", oauth.ClientMetadata{GrantTypes: []string{"authorization_code", "implicit"}, ResponseTypes: oauth.ResponseTypes})
 		create("z", oauth.ClientMetadata{GrantTypes: []string{"implicit"}, ResponseTypes: []string{"token"}})
 		wantUsed("code", "code id_token", "code id_token token", "code token", "id_token", "id_token token", "token")
-	})
-}
-
-// Metadata is searched as text, and no letter of the text means another.
-func TestMetadataHolds(t *testing.T) {
-	t.Parallel()
-	eachEngine(t, func(t *testing.T, open opener) {
-		s := open(t)
-		c := &store.Client{ID: "app", CreatedAt: now, Metadata: oauth.ClientMetadata{ClientName: `100 % "_response_alg":"RS256"`, IDTokenAlg: "EdDSA"}}
-		must(t, s.CreateClient(t.Context(), c, by))
-		for piece, want := range map[string]bool{
-			`_response_alg":"EdDSA"`: true, `_response_alg":"RS256"`: false, `100 %`: true, `10%`: false, `id-token-signed`: false, `id_token_signed`: true, `\`: true,
-		} {
-			if got, err := s.MetadataHolds(t.Context(), piece); err != nil || got != want {
-				t.Errorf("%s: %t, %v", piece, got, err)
-			}
-		}
-		must(t, s.DeleteClient(t.Context(), "app", now, by))
-		if got, err := s.MetadataHolds(t.Context(), "EdDSA"); err != nil || got {
-			t.Errorf("of a deleted client: %t, %v", got, err)
-		}
 	})
 }
