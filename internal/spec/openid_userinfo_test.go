@@ -187,7 +187,7 @@ func TestOpenIDCore_5_3_UserInfoAudience(t *testing.T) {
 }
 
 // OpenID Connect Core Section 11: offline_access means nothing where no refresh token can
-// come of it (conformance 52).
+// come of it, and prompt=consent with it gives one (conformance 41, 52).
 func TestOpenIDCore_11_OfflineAccess(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)

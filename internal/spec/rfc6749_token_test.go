@@ -451,7 +451,7 @@ func TestRFC6749_5_1_Success(t *testing.T) {
 }
 
 // An access token lives 10 minutes by default and as long as its client is
-// registered for, one hour at most; then it is dead (AT-01).
+// registered for, one hour at most; then it is dead (AT-01, conformance 5).
 func TestRFC6749_4_2_2_AccessTokenLifetime(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)

@@ -99,7 +99,7 @@ func TestSession_NewIDForEachSignIn(t *testing.T) {
 }
 
 // Sessions end on the server: when they were not used for a while, and when they
-// are old, however busy (SE-03).
+// are old, however busy (SE-03, conformance 5).
 func TestSession_IdleAndAbsoluteEnd(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
