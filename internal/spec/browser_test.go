@@ -426,9 +426,9 @@ func TestBrowser_LeftOpen(t *testing.T) {
 	}
 }
 
-// OAuth 2.0 Form Post Response Mode Section 2: the answer comes to the client as
-// a POST, by itself where scripts run and by a button where they do not; hostile
-// values stay values, and the client learns no referrer (AZ-11, CO-08).
+// OAuth 2.0 Form Post Response Mode Section 2: the answer comes to the client as a
+// POST, by itself where scripts run and by a button where they do not; hostile values
+// stay values, and the client learns no referrer (AZ-11, CO-08, conformance 24, 44).
 func TestBrowser_FormPost(t *testing.T) {
 	t.Parallel()
 	const hostile = `"><script>document.title="hit"</script>&amp;'中文`

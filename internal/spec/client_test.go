@@ -54,8 +54,8 @@ func method(name string) func(*oauth.ClientMetadata) {
 }
 
 // RFC 6749 Section 2.3.1: a secret comes by Basic or in the body, for a client
-// registered without a method; one with a method may use only that. The same
-// client_id beside Basic does no harm (CA-03).
+// registered without a method; one with a method may use only that. The same client_id
+// beside Basic does no harm (CA-03, conformance 45).
 func TestRFC6749_2_3_1_Methods(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
@@ -87,10 +87,9 @@ func TestRFC6749_2_3_1_Methods(t *testing.T) {
 	}
 }
 
-// RFC 6749 Section 2.3.1 with RFC 9110 Section 11.1: both halves of Basic
-// credentials are form-encoded inside of base64, whatever they hold, and the
-// scheme is named in any case. A library that is not ours gets through both ways
-// (CA-13).
+// RFC 6749 Section 2.3.1 with RFC 9110 Section 11.1: both halves of Basic credentials
+// are form-encoded inside of base64, whatever they hold, and the scheme is named in any
+// case. A library that is not ours gets through both ways (CA-13, conformance 45).
 func TestRFC6749_2_3_1_BasicEncoding(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
@@ -182,8 +181,8 @@ func TestRFC6749_2_3_1_BadBasic(t *testing.T) {
 	}
 }
 
-// RFC 6749 Section 2.3: a client proves itself in one way per request, and names
-// itself once. Two proofs are refused though both are right.
+// RFC 6749 Section 2.3: a client proves itself in one way per request, and names itself
+// once. Two proofs are refused though both are right (conformance 45).
 func TestRFC6749_2_3_OneProof(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
@@ -210,8 +209,8 @@ func TestRFC6749_2_3_OneProof(t *testing.T) {
 }
 
 // RFC 6749 Section 5.2: a wrong secret, none, an unknown client, a disabled and a
-// deleted one get one answer, word for word, header for header, everywhere
-// (CA-01, CA-02, CO-07).
+// deleted one get one answer, word for word, header for header, everywhere (CA-01,
+// CA-02, CO-07, conformance 50).
 func TestRFC6749_5_2_OneRefusalOfClients(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)

@@ -135,8 +135,8 @@ func TestCSRF_ForeignFormsChangeNothing(t *testing.T) {
 	}
 }
 
-// A foreign POST to the addresses that clients may send users to by POST goes on
-// by GET and does nothing itself (CS-01).
+// A foreign POST to the addresses that clients may send users to by POST goes on by GET
+// and does nothing itself (CS-01, conformance 18).
 func TestCSRF_ForeignPostToProtocolAddresses(t *testing.T) {
 	t.Parallel()
 	app := oauthtest.Start(t).App(t)

@@ -298,8 +298,8 @@ func wantNoPage(t *testing.T, path string, answer *oauthtest.Answer) {
 }
 
 // RFC 9700 Section 2.6: any origin may read metadata, keys, token and revocation
-// answers, refusals included, and never with credentials; no other answer may be
-// read by any origin (TE-07, HD-11).
+// answers, refusals included, and never with credentials; no other answer may be read
+// by any origin (TE-07, HD-11, conformance 63).
 func TestHeaders_CORS(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)

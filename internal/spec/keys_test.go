@@ -1,6 +1,7 @@
 package spec_test
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/hufu-auth/hufu/internal/issuer"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/oauthtest"
+	"github.com/hufu-auth/hufu/internal/server"
 )
 
 // A strict verifier keeps the key set for as long as the server says, and not a
@@ -30,9 +32,9 @@ func (v *verifier) check(t *testing.T, token string) (kid string, err error) {
 	return header.KeyID, err
 }
 
-// OpenID Connect Core Section 10.1.1: through three rotations, one by command and
-// two by age, verifiers that cache the key set see no signature fail, whenever
-// they fetched it, until the last token of an old key has expired (KY-01).
+// OpenID Connect Core Section 10.1.1: through three rotations, one by command and two
+// by age, verifiers that cache the key set see no signature fail, whenever they fetched
+// it, until the last token of an old key has expired (KY-01, conformance 4).
 func TestKeys_RotationUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
@@ -95,6 +97,34 @@ func TestKeys_RotationUnderLoad(t *testing.T) {
 				t.Errorf("%d %s keys are published when all old tokens have expired", count, alg)
 			}
 		})
+	}
+}
+
+// OpenID Connect Core Section 10.1.1: what a command does beside the running server, with
+// the database alone, shows in its key set soon: a new key beside the old one, whose
+// tokens stay good, and which makes way when everybody can know the new one (KY-01,
+// conformance 4).
+func TestKeys_RotatedByACommand(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t)
+	p := newRelyingParty(t, s)
+	old, _ := p.idToken(t, "code")
+	before := keySet(t, s)
+	command, err := server.OpenParts(t.Context(), s.Config, s.Clock.Now)
+	ok(t, err)
+	_, err = command.Ring.Rotate(t.Context(), issuer.PurposeRS256, theOperator)
+	ok(t, errors.Join(err, command.Close()))
+	eventually(t, "the key set holds one more", func() bool { return len(keySet(t, s).Keys) == len(before.Keys)+1 })
+	after := keySet(t, s)
+	for _, key := range before.Keys {
+		if len(after.Key(key.KeyID)) != 1 {
+			t.Errorf("key %s is gone", key.KeyID)
+		}
+	}
+	s.Clock.Advance(s.Config.JWKSMaxAge + time.Minute)
+	fresh, _ := p.idToken(t, "code", "prompt", "none", "id_token_hint", old)
+	if kid, _ := headerOf(t, fresh)["kid"].(string); kid == headerOf(t, old)["kid"] || len(after.Key(kid)) != 1 || len(before.Key(kid)) != 0 {
+		t.Errorf("signed with %s", kid)
 	}
 }
 

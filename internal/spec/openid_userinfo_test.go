@@ -187,7 +187,7 @@ func TestOpenIDCore_5_3_UserInfoAudience(t *testing.T) {
 }
 
 // OpenID Connect Core Section 11: offline_access means nothing where no refresh token can
-// come of it (conformance 52).
+// come of it, and prompt=consent with it gives one (conformance 41, 52).
 func TestOpenIDCore_11_OfflineAccess(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
@@ -404,6 +404,29 @@ func TestOpenIDCore_5_3_2_SignedUserInfo(t *testing.T) {
 	}
 }
 
+// registeredMembers are the names of metadata in the registry "OAuth Authorization Server
+// Metadata" of IANA. Clients may stumble over others.
+var registeredMembers = strings.Fields(`issuer authorization_endpoint token_endpoint jwks_uri registration_endpoint
+	scopes_supported response_types_supported response_modes_supported grant_types_supported token_endpoint_auth_methods_supported
+	token_endpoint_auth_signing_alg_values_supported service_documentation ui_locales_supported op_policy_uri op_tos_uri
+	revocation_endpoint revocation_endpoint_auth_methods_supported revocation_endpoint_auth_signing_alg_values_supported
+	introspection_endpoint introspection_endpoint_auth_methods_supported introspection_endpoint_auth_signing_alg_values_supported
+	code_challenge_methods_supported signed_metadata device_authorization_endpoint tls_client_certificate_bound_access_tokens
+	mtls_endpoint_aliases userinfo_endpoint acr_values_supported subject_types_supported id_token_signing_alg_values_supported
+	id_token_encryption_alg_values_supported id_token_encryption_enc_values_supported userinfo_signing_alg_values_supported
+	userinfo_encryption_alg_values_supported userinfo_encryption_enc_values_supported request_object_signing_alg_values_supported
+	request_object_encryption_alg_values_supported request_object_encryption_enc_values_supported display_values_supported
+	claim_types_supported claims_supported claims_locales_supported claims_parameter_supported request_parameter_supported
+	request_uri_parameter_supported require_request_uri_registration require_signed_request_object
+	pushed_authorization_request_endpoint require_pushed_authorization_requests introspection_signing_alg_values_supported
+	introspection_encryption_alg_values_supported introspection_encryption_enc_values_supported
+	authorization_response_iss_parameter_supported check_session_iframe frontchannel_logout_supported
+	backchannel_logout_session_supported end_session_endpoint backchannel_logout_supported frontchannel_logout_session_supported
+	backchannel_token_delivery_modes_supported backchannel_authentication_endpoint
+	backchannel_authentication_request_signing_alg_values_supported backchannel_user_code_parameter_supported
+	authorization_details_types_supported dpop_signing_alg_values_supported authorization_signing_alg_values_supported
+	authorization_encryption_alg_values_supported authorization_encryption_enc_values_supported prompt_values_supported`)
+
 // OpenID Connect Discovery Section 3 and 4: the document says what is true, in the types
 // of the registry, at both addresses and below the path of the issuer (DI-11,
 // conformance 8, 9, 10, 11, 12, 13, 14, 15, 16, 17).
@@ -422,6 +445,9 @@ func TestOpenIDDiscovery_3_Configuration(t *testing.T) {
 	var document map[string]any
 	ok(t, json.Unmarshal(answer.Body, &document))
 	for name, value := range document {
+		if !slices.Contains(registeredMembers, name) {
+			t.Errorf("%s is in no registry", name)
+		}
 		switch {
 		case strings.HasSuffix(name, "_endpoint"), name == "jwks_uri", name == "check_session_iframe":
 			address, _ := value.(string)

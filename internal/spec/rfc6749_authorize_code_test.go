@@ -11,8 +11,8 @@ import (
 	"github.com/hufu-auth/hufu/internal/oauthtest"
 )
 
-// RFC 6749 Section 4.1.2: the server may give codes less than 60 seconds, and a
-// client its own time within those (CO-02).
+// RFC 6749 Section 4.1.2: the server may give codes less than 60 seconds, and a client
+// its own time within those (CO-02, conformance 5).
 func TestRFC6749_4_1_2_CodeLifetimeOfTheServer(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t, func(c *config.Config) { c.CodeLifetime = 20 * time.Second })

@@ -150,7 +150,7 @@ func signedIn(t *testing.T, app *oauthtest.App) *oauthtest.Browser {
 }
 
 // RFC 6749 Section 3.1: the endpoint takes GET and may take POST, with the same
-// parameters and the same checks (AZ-02, RU-08).
+// parameters and the same checks (AZ-02, RU-08, conformance 18).
 func TestRFC6749_3_1_GetAndPost(t *testing.T) {
 	t.Parallel()
 	app := oauthtest.Start(t).App(t)
@@ -200,8 +200,8 @@ func TestRFC6749_3_1_GetAndPost(t *testing.T) {
 	})
 }
 
-// RFC 6749 Section 3.1: unknown parameters are ignored, and those without a
-// value are as good as left out.
+// RFC 6749 Section 3.1: unknown parameters are ignored, and those without a value are
+// as good as left out (conformance 19).
 func TestRFC6749_3_1_UnknownAndEmptyParameters(t *testing.T) {
 	t.Parallel()
 	app := oauthtest.Start(t).App(t)
@@ -258,8 +258,8 @@ func TestRFC6749_3_1_RepeatedAndBrokenParameters(t *testing.T) {
 	})
 }
 
-// RFC 6749 Section 3.1.1: response_type must be there and known; every address
-// gives its own type only (AZ-01, IM-12).
+// RFC 6749 Section 3.1.1: response_type must be there and known; every address gives
+// its own type only (AZ-01, IM-12, conformance 23).
 func TestRFC6749_3_1_1_ResponseType(t *testing.T) {
 	t.Parallel()
 	app := oauthtest.Start(t).App(t)
@@ -288,9 +288,9 @@ func TestRFC6749_3_1_1_ResponseType(t *testing.T) {
 	}
 }
 
-// RFC 6749 Section 3.1.2.3 and RFC 9700 Section 4.1.3: a redirect URI is compared
-// as a string with the registered ones, and one that differs in any byte is
-// answered on a page (RU-01, RU-02).
+// RFC 6749 Section 3.1.2.3 and RFC 9700 Section 4.1.3: a redirect URI is compared as a
+// string with the registered ones, and one that differs in any byte is answered on a
+// page (RU-01, RU-02, conformance 20).
 func TestRFC6749_3_1_2_3_RedirectURIComparedExactly(t *testing.T) {
 	t.Parallel()
 	app := oauthtest.Start(t).App(t)
@@ -320,8 +320,9 @@ func TestRFC6749_3_1_2_3_RedirectURIComparedExactly(t *testing.T) {
 	})
 }
 
-// RFC 6749 Section 3.1.2.3: redirect_uri may be left out when one is registered,
-// and openid is not asked for. The code is bound to the registered one (RU-03).
+// RFC 6749 Section 3.1.2.3: redirect_uri may be left out when one is registered, and
+// openid is not asked for. The code is bound to the registered one (RU-03, conformance
+// 21).
 func TestRFC6749_3_1_2_3_RedirectURILeftOut(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
@@ -362,8 +363,8 @@ func TestRFC6749_3_1_2_3_RedirectURILeftOut(t *testing.T) {
 	})
 }
 
-// RFC 6749 Section 3.1.2: a query that a redirect URI was registered with stays,
-// byte for byte, and the answer is added behind it (RU-10).
+// RFC 6749 Section 3.1.2: a query that a redirect URI was registered with stays, byte
+// for byte, and the answer is added behind it (RU-10, conformance 20, 22).
 func TestRFC6749_3_1_2_RegisteredQueryIsKept(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
@@ -418,8 +419,8 @@ func TestRFC6749_4_1_2_1_UnknownClient(t *testing.T) {
 	})
 }
 
-// RFC 6749 Section 4.1.2.1: every other error goes to the client, with the state
-// that came and the name of the issuer (RU-08, AZ-05, AZ-07, AZ-24).
+// RFC 6749 Section 4.1.2.1: every other error goes to the client, with the state that
+// came and the name of the issuer (RU-08, AZ-05, AZ-07, AZ-24, conformance 24, 25).
 func TestRFC6749_4_1_2_1_ErrorsAtTheClient(t *testing.T) {
 	t.Parallel()
 	app := oauthtest.Start(t).App(t)
@@ -478,8 +479,8 @@ func TestRFC6749_4_1_2_1_ErrorsAtTheClient(t *testing.T) {
 	})
 }
 
-// RFC 6749 Section 4.1.1 and 4.1.2: state comes back byte for byte, through pages
-// and straight, up to 2,048 bytes.
+// RFC 6749 Section 4.1.1 and 4.1.2: state comes back byte for byte, through pages and
+// straight, up to 2,048 bytes (conformance 28).
 func TestRFC6749_4_1_2_StateComesBack(t *testing.T) {
 	t.Parallel()
 	app := oauthtest.Start(t).App(t)
@@ -568,8 +569,8 @@ func TestRFC6749_3_3_AuthorizationScope(t *testing.T) {
 	})
 }
 
-// RFC 6749 Section 4.1.2.1: a user who refuses, on either page, is told to the
-// client, and nothing is remembered (AZ-06).
+// RFC 6749 Section 4.1.2.1: a user who refuses, on either page, is told to the client,
+// and nothing is remembered (AZ-06, conformance 42).
 func TestRFC6749_4_1_2_1_AccessDenied(t *testing.T) {
 	t.Parallel()
 	app := oauthtest.Start(t).App(t)

@@ -38,10 +38,10 @@ func TestRFC6749_4_1_3_CodeForTokens(t *testing.T) {
 	})
 }
 
-// RFC 6749 Section 4.1.2: a code works once. The second use is refused, and what
-// was issued from the first one ends: access token and refresh token, also those
-// that a refresh has given meanwhile. The audit trail tells it once (CO-01,
-// CO-06).
+// RFC 6749 Section 4.1.2: a code works once. The second use is refused, and what was
+// issued from the first one ends: access token and refresh token, also those that a
+// refresh has given meanwhile. The audit trail tells it once (CO-01, CO-06, conformance
+// 48).
 func TestRFC6749_4_1_2_CodeUsedTwice(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
@@ -72,8 +72,8 @@ func TestRFC6749_4_1_2_CodeUsedTwice(t *testing.T) {
 	})
 }
 
-// RFC 6749 Section 4.1.2: the second use is a replay also when the code would
-// have expired by then (CO-06).
+// RFC 6749 Section 4.1.2: the second use is a replay also when the code would have
+// expired by then (CO-06, conformance 48).
 func TestRFC6749_4_1_2_CodeUsedAgainAfterItsEnd(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
@@ -148,8 +148,8 @@ func TestRFC6749_4_1_2_CodeRace(t *testing.T) {
 	})
 }
 
-// RFC 6749 Section 4.1.2: a code lives 60 seconds by default, as long as its
-// client is registered for, and never longer than 60 seconds (CO-02).
+// RFC 6749 Section 4.1.2: a code lives 60 seconds by default, as long as its client is
+// registered for, and never longer than 60 seconds (CO-02, conformance 49).
 func TestRFC6749_4_1_2_CodeExpires(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
@@ -174,8 +174,9 @@ func TestRFC6749_4_1_2_CodeExpires(t *testing.T) {
 	}
 }
 
-// RFC 6749 Section 4.1.3: a code is for the client it was issued to, which must
-// prove itself. Whoever else presents it gets nothing and spends nothing (CO-03).
+// RFC 6749 Section 4.1.3: a code is for the client it was issued to, which must prove
+// itself. Whoever else presents it gets nothing and spends nothing (CO-03, conformance
+// 49).
 func TestRFC6749_4_1_3_CodeOfAnotherClient(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
@@ -205,9 +206,9 @@ func TestRFC6749_4_1_3_CodeOfAnotherClient(t *testing.T) {
 	})
 }
 
-// RFC 6749 Section 4.1.3: redirect_uri is the very one of the authorization
-// request; another one that is registered, or another spelling, will not do. A
-// wrong one spends nothing (CO-04).
+// RFC 6749 Section 4.1.3: redirect_uri is the very one of the authorization request;
+// another one that is registered, or another spelling, will not do. A wrong one spends
+// nothing (CO-04, conformance 49).
 func TestRFC6749_4_1_3_RedirectURI(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)

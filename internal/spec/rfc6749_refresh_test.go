@@ -131,8 +131,8 @@ func TestRFC6749_6_TokenOfAnotherKind(t *testing.T) {
 	})
 }
 
-// RFC 6749 Section 10.4: a refresh token is its own client's. In other hands it
-// is refused, without harm to its owner, however old it is (RT-05).
+// RFC 6749 Section 10.4: a refresh token is its own client's. In other hands it is
+// refused, without harm to its owner, however old it is (RT-05, conformance 52).
 func TestRFC6749_10_4_OtherClient(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
@@ -155,10 +155,10 @@ func TestRFC6749_10_4_OtherClient(t *testing.T) {
 	})
 }
 
-// RFC 9700 Section 4.14.2: the previous token gives the same successor again
-// within the grace window (30 s, or 0 to 300 s per client), each time with a
-// fresh access token; after the window it is a replay, and the whole grant ends
-// with an audit event (RT-01, RT-02, RT-07).
+// RFC 9700 Section 4.14.2: the previous token gives the same successor again within the
+// grace window (30 s, or 0 to 300 s per client), each time with a fresh access token;
+// after the window it is a replay, and the whole grant ends with an audit event (RT-01,
+// RT-02, RT-07, conformance 54).
 func TestRFC9700_4_14_2_GraceWindow(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
@@ -296,9 +296,9 @@ func TestRFC6749_6_RefusedRefreshSpendsNothing(t *testing.T) {
 	})
 }
 
-// RFC 6749 Section 6: scope may be narrowed, for the one answer, and never
-// widened, be it by what the client is registered for or by what a narrower
-// answer left out (RT-04).
+// RFC 6749 Section 6: scope may be narrowed, for the one answer, and never widened, be
+// it by what the client is registered for or by what a narrower answer left out (RT-04,
+// conformance 52).
 func TestRFC6749_6_Scope(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
@@ -358,9 +358,9 @@ func TestRFC6749_6_ScopeStillRegistered(t *testing.T) {
 	})
 }
 
-// RFC 9700 Section 4.14: a refresh token dies when it lies unused, and at an end
-// that was set with the grant and that no refresh moves; the access token never
-// outlives it. Lifetimes are the server's or the client's own (RT-03).
+// RFC 9700 Section 4.14: a refresh token dies when it lies unused, and at an end that
+// was set with the grant and that no refresh moves; the access token never outlives it.
+// Lifetimes are the server's or the client's own (RT-03, conformance 5).
 func TestRFC9700_4_14_Lifetimes(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
@@ -501,8 +501,8 @@ func race(t *testing.T, app *oauthtest.App, at oauthtest.Addresses, token string
 	return answers
 }
 
-// Without rotation a confidential client keeps its refresh token, whose use is
-// never a replay; a public client cannot be registered so.
+// Without rotation a confidential client keeps its refresh token, whose use is never a
+// replay; a public client cannot be registered so (conformance 54).
 func TestRFC9700_4_14_2_RotationOff(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)

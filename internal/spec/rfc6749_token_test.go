@@ -408,9 +408,9 @@ func wantCORS(t *testing.T, answer *oauthtest.Answer, origin string) {
 	}
 }
 
-// RFC 6749 Section 5.1: a success is JSON that no cache keeps, with exactly the
-// members there are; expires_in is a number. A client gets a refresh token for a
-// code and a password, not for its own credentials (TE-02, AT-01, RO-05).
+// RFC 6749 Section 5.1: a success is JSON that no cache keeps, with exactly the members
+// there are; expires_in is a number. A client gets a refresh token for a code and a
+// password, not for its own credentials (TE-02, AT-01, RO-05, conformance 50, 51).
 func TestRFC6749_5_1_Success(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
@@ -451,7 +451,7 @@ func TestRFC6749_5_1_Success(t *testing.T) {
 }
 
 // An access token lives 10 minutes by default and as long as its client is
-// registered for, one hour at most; then it is dead (AT-01).
+// registered for, one hour at most; then it is dead (AT-01, conformance 5).
 func TestRFC6749_4_2_2_AccessTokenLifetime(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)

@@ -252,7 +252,8 @@ func TestRFC7591_3_2_1_ClientWorks(t *testing.T) {
 }
 
 // RFC 7591 Section 3.2.2: what cannot be registered is refused with the right code and
-// never with a failure of ours (DC-02, DC-04, DC-05, RU-02, RU-05, RU-06).
+// never with a failure of ours (DC-02, DC-04, DC-05, RU-02, RU-05, RU-06, conformance
+// 66).
 func TestRFC7591_3_2_2_Refused(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t, openRegistration)

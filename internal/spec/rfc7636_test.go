@@ -77,8 +77,8 @@ func TestRFC7636_4_4_1_ChallengeRequired(t *testing.T) {
 	}
 }
 
-// RFC 7636 Section 4.3 and RFC 9700 Section 2.1.1: S256 is the only method; none
-// named would mean plain (PK-02).
+// RFC 7636 Section 4.3 and RFC 9700 Section 2.1.1: S256 is the only method; none named
+// would mean plain (PK-02, conformance 30).
 func TestRFC7636_4_3_OnlyS256(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
@@ -132,8 +132,8 @@ func TestRFC7636_4_1_LengthAndAlphabet(t *testing.T) {
 	})
 }
 
-// RFC 7636 Section 4.6: a code that was asked for with a challenge needs the
-// verifier. A wrong one is refused and does not spend the code (PK-03).
+// RFC 7636 Section 4.6: a code that was asked for with a challenge needs the verifier.
+// A wrong one is refused and does not spend the code (PK-03, conformance 30).
 func TestRFC7636_4_6_VerifierChecked(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
@@ -196,8 +196,8 @@ func TestRFC7636_7_1_TenWrongVerifiers(t *testing.T) {
 	})
 }
 
-// RFC 9700 Section 4.8.2: a verifier without a challenge shows that somebody took
-// the challenge out of the authorization request.
+// RFC 9700 Section 4.8.2: a verifier without a challenge shows that somebody took the
+// challenge out of the authorization request (conformance 30).
 func TestRFC7636_4_6_VerifierWithoutChallenge(t *testing.T) {
 	t.Parallel()
 	app := oauthtest.Start(t).App(t)

@@ -181,8 +181,8 @@ func TestRFC9068_3_Audience(t *testing.T) {
 	}
 }
 
-// RFC 7517 Section 5: the key set holds public members alone, one entry for each
-// kid, and no key too weak or symmetric (JW-14).
+// RFC 7517 Section 5: the key set holds public members alone, one entry for each kid,
+// and no key too weak or symmetric (JW-14, conformance 16).
 func TestRFC7517_5_KeySet(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)

@@ -157,9 +157,9 @@ func TestRFC9101_4_Values(t *testing.T) {
 	}
 }
 
-// RFC 9101 Section 6, RFC 8725: an object that is not the client's, not for us, not of now
-// or not well-formed is refused with the place of the answer taken from beside it, and
-// never ignored (JR-01, JW-01, JW-06).
+// RFC 9101 Section 6, RFC 8725: an object that is not the client's, not for us, not of
+// now or not well-formed is refused with the place of the answer taken from beside it,
+// and never ignored (JR-01, JW-01, JW-06, conformance 38, 39).
 func TestRFC9101_6_Refused(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)

@@ -9,8 +9,8 @@ import (
 	"github.com/hufu-auth/hufu/internal/oauthtest"
 )
 
-// RFC 9207 Section 2: every authorization response, success or error, in the
-// query, the fragment or a form, names the issuer exactly (AZ-29).
+// RFC 9207 Section 2: every authorization response, success or error, in the query, the
+// fragment or a form, names the issuer exactly (AZ-29, conformance 26).
 func TestRFC9207_2_IssuerInEveryResponse(t *testing.T) {
 	t.Parallel()
 	for name, edit := range map[string]func(*config.Config){

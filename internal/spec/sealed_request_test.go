@@ -276,8 +276,8 @@ func TestSealedRequest_SixKiB(t *testing.T) {
 	})
 }
 
-// A POST from another site brings no cookies and gets none: it is sealed and goes
-// on by GET, where the browser sends what it has (AZ-02, CS-01).
+// A POST from another site brings no cookies and gets none: it is sealed and goes on by
+// GET, where the browser sends what it has (AZ-02, CS-01, conformance 18).
 func TestSealedRequest_CrossSitePost(t *testing.T) {
 	t.Parallel()
 	app := oauthtest.Start(t).App(t)

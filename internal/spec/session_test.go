@@ -99,7 +99,7 @@ func TestSession_NewIDForEachSignIn(t *testing.T) {
 }
 
 // Sessions end on the server: when they were not used for a while, and when they
-// are old, however busy (SE-03).
+// are old, however busy (SE-03, conformance 5).
 func TestSession_IdleAndAbsoluteEnd(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -144,9 +144,9 @@ func TestSession_IdleAndAbsoluteEnd(t *testing.T) {
 	}
 }
 
-// OpenID Connect Core Section 3.1.2.1: prompt=none shows no page. Without a
-// session it is login_required, without a consent consent_required; a hint signs
-// nobody in (AZ-03, AZ-12).
+// OpenID Connect Core Section 3.1.2.1: prompt=none shows no page. Without a session it
+// is login_required, without a consent consent_required; a hint signs nobody in (AZ-03,
+// AZ-12, conformance 31).
 func TestOIDCCore_3_1_2_1_PromptNone(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
@@ -182,9 +182,8 @@ func TestOIDCCore_3_1_2_1_PromptNone(t *testing.T) {
 }
 
 // OpenID Connect Core Section 3.1.2.1: prompt=login and max_age=0 ask for a sign-in
-// although there is a session, and only that sign-in goes on: not the old
-// session by another address, not one whose cookie was held back at first
-// (AZ-04).
+// although there is a session, and only that sign-in goes on: not the old session by
+// another address, not one whose cookie was held back at first (AZ-04, conformance 32).
 func TestOIDCCore_3_1_2_1_PromptLogin(t *testing.T) {
 	t.Parallel()
 	app := oauthtest.Start(t).App(t)
@@ -236,7 +235,8 @@ func TestOIDCCore_3_1_2_1_PromptLogin(t *testing.T) {
 }
 
 // OpenID Connect Core Section 3.1.2.1: behind max_age the user signs in again, and
-// auth_time moves with it; a client can have it for all its requests (AZ-24).
+// auth_time moves with it; a client can have it for all its requests (AZ-24,
+// conformance 33).
 func TestOIDCCore_3_1_2_1_MaxAge(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
@@ -397,8 +397,8 @@ func switchLink(t *testing.T, answer *oauthtest.Answer) string {
 	return ""
 }
 
-// Consent is remembered for user, client and scope if the user wants it; more
-// scope is asked for again, and what was allowed stays allowed.
+// Consent is remembered for user, client and scope if the user wants it; more scope is
+// asked for again, and what was allowed stays allowed (conformance 41).
 func TestConsent_Remembered(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)

@@ -42,9 +42,9 @@ func wantHarmless(t *testing.T, what string, answer *oauthtest.Answer, text stri
 	}
 }
 
-// OpenID Connect Core Section 3.1.2.1: hints are texts of a stranger. They are
-// escaped, bounded and used for nothing else, and a hostile one stops nobody
-// (AZ-10).
+// OpenID Connect Core Section 3.1.2.1: hints are texts of a stranger. They are escaped,
+// bounded and used for nothing else, and a hostile one stops nobody (AZ-10, conformance
+// 35).
 func TestOIDCCore_3_1_2_1_HostileHints(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
@@ -84,8 +84,9 @@ func TestOIDCCore_3_1_2_1_HostileHints(t *testing.T) {
 	}
 }
 
-// What a client says about itself is shown as its word: escaped, and an address
-// only when it is https (XS-01).
+// What a client says about itself is shown as its word: escaped, and an address only
+// when it is https; the sign-in page shows it as well as that of consent (XS-01,
+// conformance 43).
 func TestConsent_HostileClient(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
@@ -127,9 +128,15 @@ func TestConsent_HostileClient(t *testing.T) {
 	if csp["img-src"] != "'self' https://cdn.example" {
 		t.Errorf("img-src %s", csp["img-src"])
 	}
-	for _, id := range []string{"client-logo", "client-policy", "client-tos"} {
-		if !b.On(id) {
-			t.Errorf("no %s on the page", id)
+	for range 2 { // sign-in, then consent
+		page := html.UnescapeString(string(b.Page.Body))
+		for _, shown := range []string{`<bdi id="client-name">Test App<`, `id="client-logo" src="https://cdn.example/l.png?a=1&b=`, `id="client-policy" href="https://app.example/p"`, `id="client-tos" href="https://app.example/t"`} {
+			if !strings.Contains(page, shown) {
+				t.Errorf("%s does not show %s", b.Page.Request.URL.Path, shown)
+			}
+		}
+		if b.On("login-form") {
+			b.SignIn(t, "alice")
 		}
 	}
 	if strings.Count(string(b.Page.Body), `rel="noopener noreferrer"`) < 2 {
@@ -144,6 +151,7 @@ func TestConsent_HostileClient(t *testing.T) {
 			continue // refused is as good
 		}
 		q := authorizationQuery(app, "client_id", c.ID)
+		b := s.Browser(t)
 		b.Open(t, s.URL+"/authorize?"+q.Encode())
 		if csp := directives(t, host, b.Page.Header.Get("Content-Security-Policy")); csp["img-src"] != "'self'" || csp["script-src"] != "'self'" {
 			t.Errorf("%s: %v", host, csp)

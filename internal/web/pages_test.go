@@ -131,7 +131,7 @@ func TestPageRendersInBothLanguages(t *testing.T) {
 	}
 }
 
-// The names of conformance.md part J, which outside judges look for.
+// The names of conformance.md part J, which outside judges look for (conformance J).
 func TestPageElementNames(t *testing.T) {
 	pages, all := newPages(t, web.Site{}), samples()
 	for name, wants := range map[string][]string{
@@ -191,7 +191,7 @@ func TestPageElementsLeftOut(t *testing.T) {
 	}
 }
 
-// What Enter presses is the affirmative button of the first form.
+// What Enter presses is the affirmative button of the first form (conformance J).
 func TestPageFirstFormAndButton(t *testing.T) {
 	pages := newPages(t, web.Site{})
 	for name, page := range samples() {
