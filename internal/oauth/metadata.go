@@ -381,6 +381,12 @@ func (m *ClientMetadata) checkOpenID() error {
 	return nil
 }
 
+// SendsRequestObjects reports whether the client is registered for request objects, which
+// it then signs.
+func (m *ClientMetadata) SendsRequestObjects() bool {
+	return m.RequireSignedRequest || len(m.RequestURIs) > 0 || m.RequestObjectAlg != "" || m.RequestObjectKeyAlg != ""
+}
+
 // checkRequestObjects looks at how the client may send its requests.
 func (m *ClientMetadata) checkRequestObjects() error {
 	if len(m.RequestURIs) > maxRedirectURIs {
@@ -391,7 +397,7 @@ func (m *ClientMetadata) checkRequestObjects() error {
 			return metadataError("request_uris must be https URLs")
 		}
 	}
-	if len(m.JWKS) == 0 && m.JWKSURI == "" && (m.RequireSignedRequest || len(m.RequestURIs) > 0 || m.RequestObjectAlg != "" || m.RequestObjectKeyAlg != "") {
+	if len(m.JWKS) == 0 && m.JWKSURI == "" && m.SendsRequestObjects() {
 		return metadataError("request objects need jwks or jwks_uri to verify them with")
 	}
 	return nil

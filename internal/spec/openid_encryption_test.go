@@ -263,6 +263,26 @@ func TestOpenIDCore_10_2_1_CodeStaysGood(t *testing.T) {
 	p.verify(t, decrypted(t, tokens.Text("id_token"), key, "RSA-OAEP-256", "A128GCM", "JWT"))
 }
 
+// UserInfo that cannot be encrypted is not told; the token is as good as before.
+func TestOpenIDCore_5_3_2_KeysAway(t *testing.T) {
+	t.Parallel()
+	at, reads := newPublisher(t)
+	s := oauthtest.Start(t, reads)
+	key := newEncKey(t, "ECDH-ES", "enc-1")
+	at.keys.Store(publicSet(t, key))
+	at.away.Store(true)
+	p := newRelyingParty(t, s, func(m *oauth.ClientMetadata) { m.JWKSURI, m.UserInfoKeyAlg = at.URL+"/jwks", "ECDH-ES" })
+	token := p.accessToken(t, "scope", "openid email")
+	if refused := p.userInfo(t, token); refused.StatusCode != http.StatusServiceUnavailable || refused.Text("error") != "temporarily_unavailable" || strings.Contains(string(refused.Body), "alice") {
+		t.Errorf("away: %d %s", refused.StatusCode, refused.Body)
+	}
+	at.away.Store(false)
+	s.Clock.Advance(61 * time.Second)
+	if told := decrypted(t, string(p.userInfo(t, token).Body), key, "ECDH-ES", "", ""); !strings.Contains(told, "alice@example.com") {
+		t.Errorf("told %s", told)
+	}
+}
+
 // OpenID Connect Registration Section 2: enc needs alg, alg needs a key that fits, RSA1_5
 // and whatever else is not listed is refused.
 func TestRegistration_Encryption(t *testing.T) {
@@ -301,6 +321,10 @@ func TestRegistration_Encryption(t *testing.T) {
 	m := oauth.ClientMetadata{Scope: "read", GrantTypes: []string{oauth.GrantClientCredentials}, TokenEndpointAuthMethod: oauth.AuthMethodPrivateKey, JWKS: both}
 	if _, _, err := s.Clients.Register(t.Context(), "", m, "", theOperator); oauth.CodeOf(err) != oauth.InvalidClientMetadata {
 		t.Errorf("private_key_jwt with keys for encryption alone: %v", err)
+	}
+	m = oauth.ClientMetadata{RedirectURIs: []string{oauthtest.Callback}, JWKS: both, RequestObjectAlg: "ES256"}
+	if _, _, err := s.Clients.Register(t.Context(), "", m, "", theOperator); oauth.CodeOf(err) != oauth.InvalidClientMetadata {
+		t.Errorf("request objects with keys for encryption alone: %v", err)
 	}
 }
 
