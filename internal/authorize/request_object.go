@@ -76,8 +76,15 @@ func (e *Endpoint) fetchObject(ctx context.Context, q *request, uri string) (str
 	return strings.TrimSpace(string(body)), nil
 }
 
-// readObject verifies a request object and checks what it says of itself.
+// readObject decrypts a request object if it is encrypted, verifies it, and checks what it
+// says of itself.
 func (e *Endpoint) readObject(ctx context.Context, q *request, text string) (*oauth.RequestObject, error) {
+	if jose.IsEncrypted(text) {
+		var err error
+		if text, err = e.Issuer.Ring.DecryptRequestObject(text); err != nil {
+			return nil, oauth.Refuse(oauth.InvalidRequestObject, "the request object cannot be decrypted", err)
+		}
+	}
 	algorithms := jose.ForeignAlgorithms
 	if own := q.client.Metadata.RequestObjectAlg; own != "" {
 		algorithms = []string{own}

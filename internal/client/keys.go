@@ -184,11 +184,12 @@ func checkKeys(m *oauth.ClientMetadata) error {
 		return nil
 	}
 	keys, err := jose.ParseKeys(m.JWKS)
-	if err == nil && (keys.IsEmpty() || m.TokenEndpointAuthMethod == oauth.AuthMethodPrivateKey && keys.Len() == 0) {
+	signs := m.TokenEndpointAuthMethod == oauth.AuthMethodPrivateKey || m.SendsRequestObjects()
+	if err == nil && (keys.IsEmpty() || signs && keys.Len() == 0) {
 		err = errors.New("no key in it can be used")
 	}
 	if err != nil {
-		return oauth.Refuse(oauth.InvalidClientMetadata, "jwks must be a JSON Web Key Set with public keys, for signatures when the client proves itself by them", err)
+		return oauth.Refuse(oauth.InvalidClientMetadata, "jwks must be a JSON Web Key Set with public keys, and with one to verify signatures with where the client signs", err)
 	}
 	for _, algorithm := range []string{m.IDTokenKeyAlg, m.UserInfoKeyAlg} {
 		if algorithm == "" {

@@ -140,6 +140,17 @@ func (g *Registry) checkSealed(c *store.Client) error {
 	return err
 }
 
+// hasTwo reports whether the client has as many live secrets as it can have.
+func (g *Registry) hasTwo(c *store.Client) bool {
+	now, live := g.Now(), 0
+	for _, s := range c.Secrets {
+		if s.ExpiresAt.IsZero() || s.ExpiresAt.After(now) {
+			live++
+		}
+	}
+	return live >= store.MaxSecrets
+}
+
 // sharedSize is how long a secret must be for the HMACs of a client, RFC 7518 Section 3.2.
 func sharedSize(m *oauth.ClientMetadata) int {
 	if size := jose.MACKeySize(m.AuthSigningAlg); size > 0 {

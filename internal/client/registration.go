@@ -125,7 +125,7 @@ func (g *Registration) replaceOnce(ctx context.Context, c *store.Client, request
 	var made *store.ClientSecret
 	var plain string
 	lacks := g.Clients.checkSealed(c)
-	if lacks != nil && !errors.Is(lacks, ErrNotSealed) {
+	if lacks != nil && (!errors.Is(lacks, ErrNotSealed) || g.Clients.hasTwo(c)) {
 		return "", lacks
 	}
 	if c.Metadata.HasSecret() && (lacks != nil || !before.HasSecret()) {

@@ -31,6 +31,7 @@ const (
 	PurposeRS256        = "sign:RS256"
 	PurposePS256        = "sign:PS256"
 	PurposeEdDSA        = "sign:EdDSA"
+	PurposeDecrypt      = "decrypt:ECDH-ES" // request objects
 	PurposeAccessToken  = "access_token"
 	PurposeRefreshToken = "refresh_token"
 	PurposeRequest      = "request"
@@ -55,6 +56,7 @@ var purposes = []struct {
 	{PurposeRS256, signedFor, false},
 	{PurposePS256, signedFor, true},
 	{PurposeEdDSA, signedFor, true},
+	{PurposeDecrypt, 48 * time.Hour, true}, // some keep a key set for longer than they should
 	{PurposeAccessToken, signedFor, false},
 	{PurposeRefreshToken, 366 * 24 * time.Hour, false},
 	{PurposeRequest, 48 * time.Hour, false},
@@ -103,8 +105,12 @@ func IsForGood(purpose string) bool {
 // signs begins the purpose of a key that signs; its algorithm follows.
 const signs = "sign:"
 
-// IsSigning reports whether keys of a purpose sign, and so are published.
+// IsSigning reports whether keys of a purpose sign.
 func IsSigning(purpose string) bool { return strings.HasPrefix(purpose, signs) }
+
+// isPublished reports whether the public halves of keys of a purpose are published: those
+// that others verify with or encrypt to.
+func isPublished(purpose string) bool { return IsSigning(purpose) || purpose == PurposeDecrypt }
 
 func algorithmOf(purpose string) string { return strings.TrimPrefix(purpose, signs) }
 
@@ -136,9 +142,10 @@ type key struct {
 	*material
 }
 
-// Material is what a key works with: sign, or all the others.
+// Material is what a key works with: sign, or open, or all the others.
 type material struct {
 	sign *jose.PrivateKey
+	open *jose.DecryptionKey
 	aead cipher.AEAD
 	head []byte     // version and key id, in front of all it makes
 	macs *sync.Pool // of *macState
@@ -220,6 +227,18 @@ func (g *Ring) make(purpose string, active time.Time) (store.Key, error) {
 		k.ID, k.Sealed = private.KeyID, g.Master.seal(purpose, der)
 		return k, nil
 	}
+	if purpose == PurposeDecrypt {
+		private, err := jose.GenerateDecryptionKey()
+		if err != nil {
+			return k, err
+		}
+		der, err := private.Marshal()
+		if err != nil {
+			return k, err
+		}
+		k.ID, k.Sealed = private.KeyID, g.Master.seal(purpose, der)
+		return k, nil
+	}
 	secret := make([]byte, chacha20poly1305.KeySize)
 	rand.Read(secret)
 	k.ID, k.Sealed = newKeyID(), g.Master.seal(purpose, secret)
@@ -274,6 +293,10 @@ func (g *Ring) open(stored store.Key) (*material, error) {
 	m := &material{}
 	if IsSigning(stored.Purpose) {
 		m.sign, err = jose.ParsePrivateKey(algorithmOf(stored.Purpose), plain)
+		return m, err
+	}
+	if stored.Purpose == PurposeDecrypt {
+		m.open, err = jose.ParseDecryptionKey(plain)
 		return m, err
 	}
 	if m.aead, err = chacha20poly1305.NewX(plain); err != nil {
@@ -349,13 +372,20 @@ func (g *Ring) JWKS() (*jose.JWKS, error) {
 	made := &keySet{JWKS: jose.JWKS{Keys: []jose.JWK{}}, from: now}
 	for i := len(s.all) - 1; i >= 0; i-- {
 		k := s.opened[s.all[i].ID]
-		if k.sign == nil || !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(now) {
+		if !isPublished(k.Purpose) {
 			continue
 		}
-		if !k.ExpiresAt.IsZero() && (made.until.IsZero() || k.ExpiresAt.Before(made.until)) {
-			made.until = k.ExpiresAt
+		end := k.ExpiresAt
+		if k.open != nil { // nothing is encrypted any more to one that has a successor
+			end = k.RetiredAt
 		}
-		jwk, err := k.sign.PublicJWK()
+		if !end.IsZero() && !end.After(now) {
+			continue
+		}
+		if !end.IsZero() && (made.until.IsZero() || end.Before(made.until)) {
+			made.until = end
+		}
+		jwk, err := k.public()
 		if err != nil {
 			return nil, err
 		}
@@ -363,4 +393,12 @@ func (g *Ring) JWKS() (*jose.JWKS, error) {
 	}
 	s.set.Store(made)
 	return &made.JWKS, nil
+}
+
+// public is the half of a key that is published.
+func (k *key) public() (jose.JWK, error) {
+	if k.open != nil {
+		return k.open.PublicJWK()
+	}
+	return k.sign.PublicJWK()
 }

@@ -12,10 +12,14 @@ import (
 // are none yet. It is called when a client is registered, so that the key is published
 // before a token that it has signed comes to anybody.
 func (g *Ring) MakeFor(ctx context.Context, m *oauth.ClientMetadata) error {
-	if !isOnRequest(m.IDTokenAlg) && !isOnRequest(m.UserInfoAlg) {
+	if !isOnRequest(m.IDTokenAlg) && !isOnRequest(m.UserInfoAlg) && m.RequestObjectKeyAlg == "" {
 		return nil
 	}
-	return g.addFirst(ctx, slices.DeleteFunc([]string{signerFor(m.IDTokenAlg), signerFor(m.UserInfoAlg)}, func(p string) bool { return !OnRequest(p) }))
+	wanted := slices.DeleteFunc([]string{signerFor(m.IDTokenAlg), signerFor(m.UserInfoAlg)}, func(p string) bool { return !OnRequest(p) })
+	if m.RequestObjectKeyAlg != "" {
+		wanted = append(wanted, PurposeDecrypt)
+	}
+	return g.addFirst(ctx, wanted)
 }
 
 func isOnRequest(algorithm string) bool { return OnRequest(signerFor(algorithm)) }
@@ -42,7 +46,11 @@ func (g *Ring) MakeWanted(ctx context.Context) error {
 		if !p.onRequest || g.newest(p.name) != nil {
 			continue
 		}
-		used, err := g.Store.MetadataHolds(ctx, `_response_alg":"`+algorithmOf(p.name)+`"`)
+		piece := `_response_alg":"` + algorithmOf(p.name) + `"`
+		if p.name == PurposeDecrypt {
+			piece = `"request_object_encryption_alg":"`
+		}
+		used, err := g.Store.MetadataHolds(ctx, piece)
 		if err != nil {
 			return err
 		}
@@ -51,4 +59,19 @@ func (g *Ring) MakeWanted(ctx context.Context) error {
 		}
 	}
 	return g.addFirst(ctx, wanted)
+}
+
+// DecryptRequestObject opens a request object that a client has encrypted to this server,
+// OpenID Connect Core Section 6.1 and RFC 9101 Section 6.1. What is in it is the JWS of the
+// client, which proves everything: anybody can encrypt.
+func (g *Ring) DecryptRequestObject(jwe string) (jws string, err error) {
+	plain, err := jose.Decrypt(jwe, func(id string) (found []*jose.DecryptionKey) {
+		for _, k := range g.keys.Load().of[PurposeDecrypt] {
+			if (id == "" || id == k.ID) && g.keeps(k) {
+				found = append(found, k.open)
+			}
+		}
+		return found
+	})
+	return string(plain), err
 }

@@ -2,6 +2,7 @@ package issuer_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"sync"
@@ -94,7 +95,7 @@ func TestMakeFor(t *testing.T) {
 	var callers sync.WaitGroup
 	for _, h := range houses {
 		callers.Go(func() {
-			for _, m := range []oauth.ClientMetadata{{}, {IDTokenAlg: "ES256"}, {IDTokenAlg: "EdDSA", UserInfoAlg: "PS256"}, {UserInfoAlg: "EdDSA"}} {
+			for _, m := range []oauth.ClientMetadata{{}, {IDTokenAlg: "ES256"}, {IDTokenAlg: "EdDSA", UserInfoAlg: "PS256"}, {RequestObjectKeyAlg: "ECDH-ES", UserInfoAlg: "EdDSA"}} {
 				if err := h.Ring.MakeFor(context.Background(), &m); err != nil {
 					t.Error(err)
 				}
@@ -114,11 +115,65 @@ func TestMakeFor(t *testing.T) {
 			}
 		}
 	}
-	if got := len(houses[0].published(t)); got != 4 {
-		t.Errorf("%d keys are published, want 4", got)
+	if got := len(houses[0].published(t)); got != 5 {
+		t.Errorf("%d keys are published, want 5", got)
 	}
 	if ages := houses[0].Ring.Ages(); len(ages) != len(issuer.Purposes()) {
 		t.Errorf("ages %v", ages)
+	}
+}
+
+// The key that others encrypt to rotates: the next one is published for a cache period
+// beside it, then alone, and what was encrypted to the one before is read for two days.
+func TestRotateDecryption(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	must(t, h.Ring.MakeFor(t.Context(), &oauth.ClientMetadata{RequestObjectKeyAlg: "ECDH-ES"}))
+	encrypt := func(id string) string {
+		t.Helper()
+		set, err := h.Ring.JWKS()
+		must(t, err)
+		for _, k := range set.Keys {
+			if k.KeyID == id && k.Use == "enc" {
+				text, err := json.Marshal(jose.JWKS{Keys: []jose.JWK{k}})
+				must(t, err)
+				keys, err := jose.ParseKeys(text)
+				must(t, err)
+				to, err := keys.Recipient("ECDH-ES+A256KW", "A256GCM")
+				must(t, err)
+				sealed, err := to.Encrypt([]byte("a.b.c"), "JWT")
+				must(t, err)
+				return sealed
+			}
+		}
+		t.Fatalf("no key %s to encrypt to", id)
+		return ""
+	}
+	reads := func(text string) bool {
+		jws, err := h.Ring.DecryptRequestObject(text)
+		return err == nil && jws == "a.b.c"
+	}
+	old := h.newest(t, issuer.PurposeDecrypt)
+	next, err := h.Ring.Rotate(t.Context(), issuer.PurposeDecrypt, by)
+	must(t, err)
+	before, after := encrypt(old.ID), encrypt(next.ID)
+	begin := h.now
+	for _, step := range []struct {
+		after            time.Duration
+		listed, readable bool // the old one
+	}{{0, true, true}, {publish + spread - time.Second, true, true}, {publish + spread, false, true}, {47 * time.Hour, false, true}, {49 * time.Hour, false, false}} {
+		h.now = begin.Add(step.after)
+		if listed := h.published(t); listed[old.ID] != step.listed || !listed[next.ID] || reads(before) != step.readable || !reads(after) {
+			t.Errorf("after %v: published %v, the old one reads %t", step.after, listed, reads(before))
+		}
+	}
+	must(t, h.Ring.Remove(t.Context(), next.ID, by))
+	if reads(after) || h.published(t)[next.ID] {
+		t.Error("a removed key reads or is published")
+	}
+	again := onStore(t, h.Ring.Store, master(t, 1))
+	if again.newest(t, issuer.PurposeDecrypt).ID == next.ID {
+		t.Error("the successor of a removed key is the key")
 	}
 }
 
@@ -136,7 +191,7 @@ func TestNeverReadable(t *testing.T) {
 			t.Errorf("UserInfo: %q, %v", text, err)
 		}
 	}
-	if diff := cmp.Diff(jose.KeyAlgorithms, oauth.EncryptionAlgorithms) + cmp.Diff(jose.ContentAlgorithms, oauth.ContentEncryptions); diff != "" {
+	if diff := cmp.Diff(jose.KeyAlgorithms, oauth.EncryptionAlgorithms) + cmp.Diff(jose.ContentAlgorithms, oauth.ContentEncryptions) + cmp.Diff(jose.AgreementAlgorithms, oauth.AgreementAlgorithms); diff != "" {
 		t.Errorf("what is registered is not what is made:\n%s", diff)
 	}
 }

@@ -13,8 +13,8 @@ import (
 // use: every replica has read the ring by then.
 const spread = 5 * time.Second
 
-// Rotate makes a successor for the newest key of a purpose. A signing key is
-// published for a whole cache period before it signs. Those of client secrets
+// Rotate makes a successor for the newest key of a purpose. A key that others see is
+// published for a whole cache period before it is used. Those of client secrets
 // cannot be rotated: what is stored was made with them.
 func (g *Ring) Rotate(ctx context.Context, purpose string, by store.By) (store.Key, error) {
 	lifetime, err := lifetimeOf(purpose)
@@ -29,7 +29,7 @@ func (g *Ring) Rotate(ctx context.Context, purpose string, by store.By) (store.K
 		return store.Key{}, fmt.Errorf("issuer: no key for %s", purpose)
 	}
 	wait := spread
-	if IsSigning(purpose) {
+	if isPublished(purpose) {
 		wait = g.Publish + spread
 	}
 	active := g.Now().Add(wait)
@@ -55,12 +55,12 @@ func lifetimeOf(purpose string) (time.Duration, error) {
 	return 0, fmt.Errorf("issuer: there is no key to rotate for %q", purpose)
 }
 
-// RotateAged rotates every signing key that has signed for longer than age. Of
+// RotateAged rotates every published key that has been in use for longer than age. Of
 // several replicas that try, one does.
 func (g *Ring) RotateAged(ctx context.Context, age time.Duration, by store.By) (rotated []store.Key, err error) {
 	for _, p := range purposes {
 		newest := g.newest(p.name)
-		if !IsSigning(p.name) || newest == nil || newest.ActiveAt.Add(age).After(g.Now()) {
+		if !isPublished(p.name) || newest == nil || newest.ActiveAt.Add(age).After(g.Now()) {
 			continue
 		}
 		next, failed := g.Rotate(ctx, p.name, by)

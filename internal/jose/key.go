@@ -118,7 +118,7 @@ func (k *PrivateKey) Public() crypto.PublicKey { return k.signer.Public() }
 type JWK struct {
 	KeyType   string `json:"kty"`
 	Use       string `json:"use"`
-	Algorithm string `json:"alg"`
+	Algorithm string `json:"alg,omitempty"`
 	KeyID     string `json:"kid"`
 	Curve     string `json:"crv,omitempty"`
 	X         string `json:"x,omitempty"`

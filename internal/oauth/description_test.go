@@ -33,7 +33,7 @@ var arguments = map[string]bool{
 	"minSecret": true, "maxSecret": true, "MaxScope": true, "math.MaxInt32": true, `strings.Join(known, ", ")`: true,
 	"maxClaimsText": true, "maxClaimNames": true, "maxLogoutState": true, `strings.Join(oauth.ResponseTypes, ", ")`: true,
 	`strings.Join(ResponseTypes, ", ")`: true, `strings.Join(SigningAlgorithms, ", ")`: true,
-	"way.name": true, `strings.Join(EncryptionAlgorithms, ", ")`: true, `strings.Join(ContentEncryptions, ", ")`: true,
+	"way.name": true, `strings.Join(way.algorithms, ", ")`: true, `strings.Join(ContentEncryptions, ", ")`: true,
 }
 
 // verbs are the ones a description may hold; %q would bring double quotes.

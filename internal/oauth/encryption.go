@@ -5,23 +5,27 @@ import (
 	"strings"
 )
 
-// checkEncryption looks at how a client wants its answers encrypted, OpenID Connect
-// Registration Section 2.
+// checkEncryption looks at how a client wants its answers encrypted, and at how it encrypts
+// its requests, OpenID Connect Registration Section 2.
 func (m *ClientMetadata) checkEncryption() error {
-	for _, way := range []struct{ name, alg, enc string }{
-		{"id_token_encrypted_response", m.IDTokenKeyAlg, m.IDTokenContent},
-		{"userinfo_encrypted_response", m.UserInfoKeyAlg, m.UserInfoContent},
+	for _, way := range []struct {
+		name, alg, enc string
+		algorithms     []string
+	}{
+		{"id_token_encrypted_response", m.IDTokenKeyAlg, m.IDTokenContent, EncryptionAlgorithms},
+		{"userinfo_encrypted_response", m.UserInfoKeyAlg, m.UserInfoContent, EncryptionAlgorithms},
+		{"request_object_encryption", m.RequestObjectKeyAlg, m.RequestObjectContent, AgreementAlgorithms},
 	} {
 		switch {
 		case way.alg == "" && way.enc != "":
 			return metadataError("%s_enc needs %s_alg", way.name, way.name)
 		case way.alg == "":
-		case !slices.Contains(EncryptionAlgorithms, way.alg):
-			return metadataError("%s_alg must be one of %s", way.name, strings.Join(EncryptionAlgorithms, ", "))
+		case !slices.Contains(way.algorithms, way.alg):
+			return metadataError("%s_alg must be one of %s", way.name, strings.Join(way.algorithms, ", "))
 		case way.enc != "" && !slices.Contains(ContentEncryptions, way.enc):
 			return metadataError("%s_enc must be one of %s", way.name, strings.Join(ContentEncryptions, ", "))
 		case len(m.JWKS) == 0 && m.JWKSURI == "":
-			return metadataError("%s_alg needs jwks or jwks_uri, with a key to encrypt to", way.name)
+			return metadataError("%s_alg needs jwks or jwks_uri", way.name)
 		}
 	}
 	return nil
@@ -33,5 +37,6 @@ func (m *ClientMetadata) checkEncryption() error {
 // Connect Registration Section 2.
 var (
 	EncryptionAlgorithms = []string{"RSA-OAEP", "RSA-OAEP-256", "ECDH-ES", "ECDH-ES+A128KW", "ECDH-ES+A256KW"}
+	AgreementAlgorithms  = []string{"ECDH-ES", "ECDH-ES+A128KW", "ECDH-ES+A256KW"} // of what is encrypted to us
 	ContentEncryptions   = []string{"A128CBC-HS256", "A256CBC-HS512", "A128GCM", "A256GCM"}
 )

@@ -49,6 +49,8 @@ type ClientMetadata struct {
 
 	RequestURIs          []string `json:"request_uris,omitempty"`                  // where request objects lie
 	RequestObjectAlg     string   `json:"request_object_signing_alg,omitempty"`    // "" means any that fits a key
+	RequestObjectKeyAlg  string   `json:"request_object_encryption_alg,omitempty"` // "" means not announced
+	RequestObjectContent string   `json:"request_object_encryption_enc,omitempty"` // "" means A128CBC-HS256
 	RequireSignedRequest bool     `json:"require_signed_request_object,omitempty"` // RFC 9101 Section 10.5
 
 	// Members of OpenID Connect RP-Initiated Logout Section 3.1.
@@ -379,6 +381,12 @@ func (m *ClientMetadata) checkOpenID() error {
 	return nil
 }
 
+// SendsRequestObjects reports whether the client is registered for request objects, which
+// it then signs.
+func (m *ClientMetadata) SendsRequestObjects() bool {
+	return m.RequireSignedRequest || len(m.RequestURIs) > 0 || m.RequestObjectAlg != "" || m.RequestObjectKeyAlg != ""
+}
+
 // checkRequestObjects looks at how the client may send its requests.
 func (m *ClientMetadata) checkRequestObjects() error {
 	if len(m.RequestURIs) > maxRedirectURIs {
@@ -389,7 +397,7 @@ func (m *ClientMetadata) checkRequestObjects() error {
 			return metadataError("request_uris must be https URLs")
 		}
 	}
-	if len(m.JWKS) == 0 && m.JWKSURI == "" && (m.RequireSignedRequest || len(m.RequestURIs) > 0 || m.RequestObjectAlg != "") {
+	if len(m.JWKS) == 0 && m.JWKSURI == "" && m.SendsRequestObjects() {
 		return metadataError("request objects need jwks or jwks_uri to verify them with")
 	}
 	return nil
@@ -433,6 +441,8 @@ type ServerMetadata struct {
 	RequestURIParameterSupported               bool     `json:"request_uri_parameter_supported"`
 	RequireRequestURIRegistration              bool     `json:"require_request_uri_registration"`
 	RequestObjectAlgsSupported                 []string `json:"request_object_signing_alg_values_supported"`
+	RequestObjectKeyAlgsSupported              []string `json:"request_object_encryption_alg_values_supported"`
+	RequestObjectEncsSupported                 []string `json:"request_object_encryption_enc_values_supported"`
 	PromptValuesSupported                      []string `json:"prompt_values_supported"`
 
 	// Members of OpenID Connect Discovery Section 3.

@@ -126,6 +126,9 @@ func (b *Backchannel) send(ctx context.Context, n store.LogoutNotice) (outcome, 
 	if b.isDeaf(c.ID) {
 		return toldLater, errors.New("it did not answer a moment ago")
 	}
+	if err := b.Issuer.Ring.MakeFor(ctx, &c.Metadata); err != nil {
+		return toldLater, err
+	}
 	token, err := b.Issuer.LogoutToken(c.ID, &c.Metadata, n.UserID, n.SID)
 	if err != nil {
 		return toldLater, err

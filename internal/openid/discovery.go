@@ -146,6 +146,8 @@ func (d *Discovery) fixed() oauth.ServerMetadata {
 		RequestURIParameterSupported:               true,
 		RequireRequestURIRegistration:              true,
 		RequestObjectAlgsSupported:                 jose.ForeignAlgorithms,
+		RequestObjectKeyAlgsSupported:              oauth.AgreementAlgorithms,
+		RequestObjectEncsSupported:                 oauth.ContentEncryptions,
 
 		UserInfoEndpoint:                   d.Issuer.URL + UserInfoPath,
 		EndSessionEndpoint:                 d.Issuer.URL + EndSessionPath,

@@ -273,3 +273,34 @@ func TestRegistration_ClientSecretJWT(t *testing.T) {
 		t.Error("the secret is in the log")
 	}
 }
+
+// RFC 7592 Section 2.2: an application that registers itself is given a secret that its
+// HMACs are checked with; one that changes to this method is given a new one, as long as
+// it has not two already, and what it had before does not help it.
+func TestRFC7592_2_2_ClientSecretJWT(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t, openRegistration)
+	const method = `"token_endpoint_auth_method":"client_secret_jwt"`
+	asks := func(c *registered, secret string) *oauthtest.Answer {
+		holder := &keyClient{s: s, id: c.id, key: sharedKey(secret), algorithm: "HS512"}
+		return holder.ask(t, "/introspect", holder.assertion(t, nil), "token", "nothing")
+	}
+	first := newRegistered(t, s, `{"redirect_uris":["https://app.example/callback"],"token_endpoint_auth_signing_alg":"HS512",`+method+`}`)
+	wantOK(t, "registered for it", asks(first, first.Text("client_secret")))
+
+	second := newRegistered(t, s, `{"redirect_uris":["https://app.example/callback"]}`)
+	before := second.Text("client_secret")
+	changed := second.manage(t, http.MethodPut, second.replacement(","+method))
+	wantOK(t, "changed to it", changed)
+	wantOK(t, "with the new secret", asks(second, changed.Text("client_secret")))
+	old := &keyClient{s: s, id: second.id, key: sharedKey(before), algorithm: "HS256"}
+	wantInvalidClient(t, "with the old one", old.ask(t, "/introspect", old.assertion(t, nil), "token", "nothing"))
+	if again := second.manage(t, http.MethodPut, second.replacement(`,"client_name":"again",`+method)); again.StatusCode != http.StatusOK || again.JSON("client_secret") != nil {
+		t.Errorf("changed again: %d %s", again.StatusCode, again.Body)
+	}
+
+	third := newRegistered(t, s, `{"redirect_uris":["https://app.example/callback"]}`)
+	_, _, err := s.Clients.AddSecret(t.Context(), third.id, "", time.Time{}, theOperator)
+	ok(t, err)
+	wantRegistrationError(t, "with two secrets", third.manage(t, http.MethodPut, third.replacement(","+method)), http.StatusBadRequest, oauth.InvalidClientMetadata)
+}

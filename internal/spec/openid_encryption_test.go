@@ -263,6 +263,26 @@ func TestOpenIDCore_10_2_1_CodeStaysGood(t *testing.T) {
 	p.verify(t, decrypted(t, tokens.Text("id_token"), key, "RSA-OAEP-256", "A128GCM", "JWT"))
 }
 
+// UserInfo that cannot be encrypted is not told; the token is as good as before.
+func TestOpenIDCore_5_3_2_KeysAway(t *testing.T) {
+	t.Parallel()
+	at, reads := newPublisher(t)
+	s := oauthtest.Start(t, reads)
+	key := newEncKey(t, "ECDH-ES", "enc-1")
+	at.keys.Store(publicSet(t, key))
+	at.away.Store(true)
+	p := newRelyingParty(t, s, func(m *oauth.ClientMetadata) { m.JWKSURI, m.UserInfoKeyAlg = at.URL+"/jwks", "ECDH-ES" })
+	token := p.accessToken(t, "scope", "openid email")
+	if refused := p.userInfo(t, token); refused.StatusCode != http.StatusServiceUnavailable || refused.Text("error") != "temporarily_unavailable" || strings.Contains(string(refused.Body), "alice") {
+		t.Errorf("away: %d %s", refused.StatusCode, refused.Body)
+	}
+	at.away.Store(false)
+	s.Clock.Advance(61 * time.Second)
+	if told := decrypted(t, string(p.userInfo(t, token).Body), key, "ECDH-ES", "", ""); !strings.Contains(told, "alice@example.com") {
+		t.Errorf("told %s", told)
+	}
+}
+
 // OpenID Connect Registration Section 2: enc needs alg, alg needs a key that fits, RSA1_5
 // and whatever else is not listed is refused.
 func TestRegistration_Encryption(t *testing.T) {
@@ -301,5 +321,88 @@ func TestRegistration_Encryption(t *testing.T) {
 	m := oauth.ClientMetadata{Scope: "read", GrantTypes: []string{oauth.GrantClientCredentials}, TokenEndpointAuthMethod: oauth.AuthMethodPrivateKey, JWKS: both}
 	if _, _, err := s.Clients.Register(t.Context(), "", m, "", theOperator); oauth.CodeOf(err) != oauth.InvalidClientMetadata {
 		t.Errorf("private_key_jwt with keys for encryption alone: %v", err)
+	}
+	m = oauth.ClientMetadata{RedirectURIs: []string{oauthtest.Callback}, JWKS: both, RequestObjectAlg: "ES256"}
+	if _, _, err := s.Clients.Register(t.Context(), "", m, "", theOperator); oauth.CodeOf(err) != oauth.InvalidClientMetadata {
+		t.Errorf("request objects with keys for encryption alone: %v", err)
+	}
+}
+
+// encryptedTo is a text that a foreign library has encrypted to the key that the server
+// publishes for it.
+func encryptedTo(t *testing.T, s *oauthtest.Server, algorithm, content, text string) string {
+	t.Helper()
+	for _, key := range keySet(t, s).Keys {
+		if key.Use != "enc" {
+			continue
+		}
+		to := josev4.Recipient{Algorithm: josev4.KeyAlgorithm(algorithm), Key: key.Key, KeyID: key.KeyID}
+		encrypter, err := josev4.NewEncrypter(josev4.ContentEncryption(content), to, (&josev4.EncrypterOptions{}).WithContentType("JWT"))
+		ok(t, err)
+		jwe, err := encrypter.Encrypt([]byte(text))
+		ok(t, err)
+		sealed, err := jwe.CompactSerialize()
+		ok(t, err)
+		return sealed
+	}
+	t.Fatal("no key to encrypt to is published")
+	return ""
+}
+
+// OpenID Connect Core Section 6.1, RFC 9101 Section 6.1: a request object may come
+// encrypted to the key that is published once a client is registered for it, and in it is
+// the signed one, without which it is nothing: anybody can encrypt (JR-01, JW-05).
+func TestRFC9101_6_1_Encrypted(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t)
+	listed := s.Get(t, "/.well-known/openid-configuration")
+	plainApp := newObjectApp(t, s, "ES256")
+	for _, key := range keySet(t, s).Keys {
+		if key.Use != "sig" {
+			t.Errorf("a key for %q before anybody wants it", key.Use)
+		}
+	}
+	a := newObjectApp(t, s, "ES256", func(m *oauth.ClientMetadata) { m.RequestObjectKeyAlg = "ECDH-ES" })
+	algs, _ := listed.JSON("request_object_encryption_alg_values_supported").([]any)
+	encs, _ := listed.JSON("request_object_encryption_enc_values_supported").([]any)
+	if len(algs) == 0 || len(encs) == 0 {
+		t.Fatalf("listed are %v and %v", algs, encs)
+	}
+	b := signedIn(t, a.App)
+	for _, alg := range algs {
+		for _, enc := range encs {
+			for _, app := range []*objectApp{a, plainApp} { // the key is there for all
+				object := encryptedTo(t, s, alg.(string), enc.(string), app.object(t, nil))
+				if got := responseOf(t, app.App, b.Open(t, app.by("/authorize", "request", object))); got.Get("code") == "" || got.Get("state") != "state-1" {
+					t.Errorf("%v, %v: %v", alg, enc, got.Values)
+				}
+			}
+		}
+	}
+	foreign := newObjectApp(t, s, "ES256")
+	good := encryptedTo(t, s, "ECDH-ES", "A128GCM", a.object(t, nil))
+	for name, object := range map[string]string{
+		"of another client": encryptedTo(t, s, "ECDH-ES", "A128GCM", foreign.object(t, nil)),
+		"not signed":        encryptedTo(t, s, "ECDH-ES", "A128GCM", `{"client_id":"`+a.id+`","response_type":"code"}`),
+		"alg none":          encryptedTo(t, s, "ECDH-ES", "A128GCM", "eyJhbGciOiJub25lIn0.e30."),
+		"encrypted twice":   encryptedTo(t, s, "ECDH-ES", "A128GCM", good),
+		"changed":           good[:len(good)-3] + "AAA",
+		"dots":              "....",
+	} {
+		wantRefused(t, a.App, s.Get(t, a.by("/authorize", "request", object, "redirect_uri", a.RedirectURL, "response_type", "code", "state", "state-1")), "invalid_request_object")
+		if t.Failed() {
+			t.Fatal(name)
+		}
+	}
+	for name, edit := range map[string]func(m *oauth.ClientMetadata){
+		"RSA-OAEP":    func(m *oauth.ClientMetadata) { m.RequestObjectKeyAlg = "RSA-OAEP" },
+		"enc alone":   func(m *oauth.ClientMetadata) { m.RequestObjectContent = "A128GCM" },
+		"unknown enc": func(m *oauth.ClientMetadata) { m.RequestObjectKeyAlg, m.RequestObjectContent = "ECDH-ES", "A192GCM" },
+	} {
+		m := oauth.ClientMetadata{RedirectURIs: []string{oauthtest.Callback}, JWKS: publicSet(t, newKey(t, "ES256", "k"))}
+		edit(&m)
+		if _, _, err := s.Clients.Register(t.Context(), "", m, "", theOperator); oauth.CodeOf(err) != oauth.InvalidClientMetadata {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -42,8 +42,8 @@ type ClientSecret struct {
 	ExpiresAt time.Time // zero: never
 }
 
-// maxSecrets is how many secrets of a client can be live at once.
-const maxSecrets = 2
+// MaxSecrets is how many secrets of a client can be live at once.
+const MaxSecrets = 2
 
 // Client reads a client that was not deleted, with its secrets, in one statement.
 func (q *queries) Client(ctx context.Context, id string) (*Client, error) {
@@ -288,7 +288,7 @@ func (tx *Tx) addSecret(ctx context.Context, clientID string, secret ClientSecre
 		WHERE c.id = $2 AND c.deleted_at IS NULL AND (
 			SELECT COUNT(*) FROM client_secret s
 			WHERE s.client_id = c.id AND (s.expires_at IS NULL OR s.expires_at > $4)) < $6`,
-		secret.ID, clientID, secret.Hash, secret.CreatedAt.Unix(), unixOrNull(secret.ExpiresAt), maxSecrets, secret.Sealed)
+		secret.ID, clientID, secret.Hash, secret.CreatedAt.Unix(), unixOrNull(secret.ExpiresAt), MaxSecrets, secret.Sealed)
 	if err == nil && n == 0 {
 		return ErrConflict
 	}

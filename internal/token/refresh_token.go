@@ -65,7 +65,7 @@ func (e *Endpoint) prepareRefresh(ctx context.Context, c *client.Authenticated, 
 	if narrowed != nil {
 		return e.prepare(ctx, c, narrowed.scope)
 	}
-	to, err := e.prepare(ctx, c, c.Metadata.Registered())
+	to, err := e.Issuer.PrepareIDToken(ctx, &c.Metadata)
 	if err == nil {
 		return to, nil
 	}
