@@ -34,6 +34,7 @@ type Proxy struct {
 type trap struct {
 	match  string // as plainText has it
 	answer bool   // the answer is lost, else the statement
+	refuse bool   // and every connection from then on
 	sprung chan struct{}
 }
 
@@ -122,6 +123,25 @@ func (p *Proxy) set(match string, answer bool) <-chan struct{} {
 	trap := &trap{match: plainText(match), answer: answer, sprung: make(chan struct{})}
 	p.change(func() { p.trap = trap })
 	return trap.sprung
+}
+
+// RefuseFromThen has the statement that LoseAnswer or LoseStatement waits for be the last
+// that is heard: before whoever sent it knows that it is lost, every connection is refused.
+func (p *Proxy) RefuseFromThen() {
+	p.change(func() {
+		if p.trap != nil {
+			p.trap.refuse = true
+		}
+	})
+}
+
+// spring ends a link on which a statement or its answer was lost.
+func (p *Proxy) spring(l *link, sprung *trap) {
+	if sprung.refuse {
+		p.Refuse()
+	}
+	l.cut()
+	close(sprung.sprung)
 }
 
 // Retarget sends new connections to another server, named as in NewProxy, and resets
@@ -237,8 +257,7 @@ func (p *Proxy) up(l *link) {
 			return
 		}
 		if lost != nil {
-			l.cut()
-			close(lost.sprung)
+			p.spring(l, lost)
 			return
 		}
 		if errors.Is(err, io.EOF) {
@@ -262,8 +281,7 @@ func (p *Proxy) down(l *link) {
 		}
 		lost, complete := p.overhear(l, buf[:n])
 		if complete {
-			l.cut()
-			close(lost.sprung)
+			p.spring(l, lost)
 			return
 		}
 		if lost == nil {

@@ -289,11 +289,8 @@ func TestRedemptionUnknown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			code := by[0].Authorize(t, "alice", "")
-			lost := tt.lose("SET redeemed_at = $3")
-			go func() {
-				<-lost
-				proxy.Refuse()
-			}()
+			tt.lose("SET redeemed_at = $3")
+			proxy.RefuseFromThen() // or the server would ask what came of it, and answer
 			answer := by[0].Server.Post(t, "/token", codeForm(by[0], code))
 			wantAway(t)("redeem", answer)
 			proxy.Heal()
