@@ -203,6 +203,36 @@ func TestBrowser_Consent(t *testing.T) {
 	}
 }
 
+// OpenID Connect Core Section 5.5.1: a claim that is asked for as essential stands on the
+// consent page as what it is about, and what was not asked for does not; it is told when
+// the person agrees, and whoever unticks it is asked again the next time.
+func TestBrowser_ConsentToEssentialClaims(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t, func(c *config.Config) {
+		c.Scopes = []config.Scope{{Name: "phone", TextEN: "Your phone number", TextZH: "您的电话号码", Optional: true}}
+	})
+	s.User(t, "alice")
+	l := land(t, s, func(m *oauth.ClientMetadata) { m.Scope = "openid profile email phone" })
+	b := oauthtest.NewTab(t)
+	address := l.ask("/authorize", "s", "scope", "openid", "claims", `{"userinfo":{"preferred_username":{"essential":true},"phone_number":{"essential":true}}}`)
+	b.Open(t, address)
+	b.SignIn(t, "alice", oauthtest.Password)
+	want(t, b, "/consent", http.StatusOK)
+	if text := b.Text(t, "#consent-scopes"); !strings.Contains(text, "phone number") || strings.Contains(text, "email") {
+		t.Errorf("the page asks for: %s", text)
+	}
+	b.Click(t, "#scope-phone")
+	b.Follow(t, "#consent-approve")
+	answer := s.Post(t, "/token", url.Values{"grant_type": {"authorization_code"}, "code": {l.arrived(t).Values.Get("code")}, "redirect_uri": {l.Callback}, "client_id": {l.ClientID}, "client_secret": {l.Secret}})
+	r := s.Request(t, http.MethodGet, "/userinfo", "")
+	r.Header.Set("Authorization", "Bearer "+answer.Text("access_token"))
+	if info := s.Do(t, r); info.Text("preferred_username") != "alice" || info.JSON("phone_number") != nil || info.JSON("name") != nil {
+		t.Errorf("UserInfo: %s", info.Body)
+	}
+	b.Open(t, address)
+	want(t, b, "/consent", http.StatusOK)
+}
+
 // OpenID Connect Core Section 3.1.2.1 (ui_locales) and the language switch: a
 // page is in one language, says which, and what a person chose on a page stays
 // through the whole flow (AZ-10).

@@ -3,13 +3,11 @@ package spec_test
 import (
 	"encoding/json"
 	"net/http"
-	"slices"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hufu-auth/hufu/internal/config"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/oauthtest"
 )
@@ -105,45 +103,33 @@ func TestOpenIDCore_4_InitiateLoginURI(t *testing.T) {
 	}
 }
 
-// OpenID Connect Discovery Section 3, Core Section 15.2: what clients may register
-// themselves for is listed although none does yet (conformance 10).
-func TestOpenIDDiscovery_3_WhatCanBeRegistered(t *testing.T) {
+// OpenID Connect Registration Section 2: pictures and pages of a client are for browsers.
+// The server shows them, where its policy allows them, and never goes there itself, neither
+// when they are registered nor when they are shown (SS-02).
+func TestOpenIDRegistration_2_NeverFetched(t *testing.T) {
 	t.Parallel()
-	m := discover(t, oauthtest.Start(t, openRegistration))
-	if !slices.Equal(m.ResponseTypes, oauth.ResponseTypes) || !slices.Contains(m.GrantTypes, "implicit") || slices.Contains(m.GrantTypes, "password") {
-		t.Errorf("%v, %v", m.ResponseTypes, m.GrantTypes)
-	}
-	m = discover(t, oauthtest.Start(t, func(c *config.Config) { c.Registration = config.RegistrationOpen }))
-	if !slices.Equal(m.ResponseTypes, []string{"code"}) || slices.Contains(m.GrantTypes, "implicit") {
-		t.Errorf("without implicit: %v, %v", m.ResponseTypes, m.GrantTypes)
-	}
-	m = discover(t, oauthtest.Start(t, func(c *config.Config) {
-		c.Registration, c.RegistrationGrants = config.RegistrationOpen, []string{oauth.GrantImplicit}
-	}))
-	if !slices.Equal(m.ResponseTypes, []string{"code", "token", "id_token", "id_token token"}) {
-		t.Errorf("implicit alone: %v", m.ResponseTypes)
-	}
-}
-
-// OpenID Connect Discovery Section 3: response types are listed that some client is
-// registered for, and only while it is (DI-11, conformance 10).
-func TestOpenIDDiscovery_3_ResponseTypesInUse(t *testing.T) {
-	t.Parallel()
-	s := oauthtest.Start(t)
-	wantTypes := func(want ...string) {
-		t.Helper()
-		s.Clock.Advance(2 * time.Second)
-		if m := discover(t, s); !slices.Equal(m.ResponseTypes, want) || slices.Contains(m.GrantTypes, "implicit") != (len(want) > 1) {
-			t.Errorf("%q, %q, want %q", m.ResponseTypes, m.GrantTypes, want)
+	r := newReceiver(t)
+	s := oauthtest.Start(t, openRegistration, r.reaches)
+	s.User(t, "alice")
+	c := newRegistered(t, s, `{"redirect_uris":["https://app.example/callback"],"client_name":"App","client_uri":"`+r.URL+`/home","logo_uri":"`+r.URL+`/logo.png","policy_uri":"`+r.URL+`/policy","tos_uri":"`+r.URL+`/tos"}`)
+	app := registeredApp(t, s, c.Answer)
+	b := s.Browser(t)
+	b.Open(t, authorizationURL(app, "/authorize", "scope", "openid"))
+	for _, on := range []string{"/logo.png", "/policy", "/tos"} {
+		if !strings.Contains(string(b.Page.Body), r.URL+on) {
+			t.Errorf("the sign-in page does not show %s", on)
 		}
 	}
-	wantTypes("code")
-	hybrid := newRelyingParty(t, s, func(m *oauth.ClientMetadata) { m.ResponseTypes = []string{"token id_token code", "code"} })
-	wantTypes("code", "code id_token token")
-	newRelyingParty(t, s, func(m *oauth.ClientMetadata) {
-		m.GrantTypes, m.ResponseTypes = []string{oauth.GrantImplicit}, []string{"id_token"}
-	})
-	wantTypes("code", "id_token", "code id_token token")
-	ok(t, s.Store.DisableClient(t.Context(), hybrid.ClientID, s.Clock.Now(), theOperator))
-	wantTypes("code", "id_token")
+	if policy := directives(t, "sign-in", b.Page.Header.Get("Content-Security-Policy")); !strings.Contains(policy["img-src"], r.URL) {
+		t.Errorf("the policy does not allow the picture: %v", policy)
+	}
+	b.SignIn(t, "alice")
+	if !b.On("consent-form") {
+		t.Fatalf("not on the consent page: %d", b.Page.StatusCode)
+	}
+	for _, path := range []string{"/home", "/logo.png", "/policy", "/tos"} {
+		if n := len(r.at(path)); n != 0 {
+			t.Errorf("the server went to %s %d times", path, n)
+		}
+	}
 }
