@@ -200,7 +200,11 @@ func TestOpenIDFrontchannel_2_Sealed(t *testing.T) {
 	}
 	if oauthtest.OnPostgres() {
 		replica := oauthtest.StartIn(t, data, func(c *config.Config) { c.Issuer = s.URL })
-		if page := replica.Get(t, replica.Origin+done); len(frames(page)) != 1 || leadsTo(t, page) != bye {
+		r := s.Request(t, http.MethodGet, replica.Origin+done, "")
+		for _, c := range p.Browser.Cookies(t) {
+			r.AddCookie(c)
+		}
+		if page := replica.Do(t, r); len(frames(page)) != 1 || leadsTo(t, page) != bye {
 			t.Errorf("another replica: %d\n%s", page.StatusCode, page.Body)
 		}
 	}
