@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/hufu-auth/hufu/internal/oauth"
@@ -257,7 +256,7 @@ func (g *Registration) admit(w http.ResponseWriter, r *http.Request) error {
 	}
 	token, err := bearer(r)
 	if err != nil {
-		return challenge(w, err)
+		return web.Challenge(w, err, "")
 	}
 	found := 0
 	for _, known := range g.Tokens {
@@ -268,7 +267,7 @@ func (g *Registration) admit(w http.ResponseWriter, r *http.Request) error {
 	}
 	cause := oauth.Because(checked, "the initial access token is none of those that are configured")
 	if token == "" {
-		return challenge(w, oauth.Refuse(oauth.InvalidToken, missingToken, oauth.Because(checked, "no initial access token was sent")))
+		return web.Challenge(w, missing("no initial access token was sent"), "")
 	}
 	bucket := store.Bucket("initial access token", web.Network(web.EventOf(r.Context()).Address))
 	wait, err := g.Clients.Store.Attempt(r.Context(), bucket, guessedTokens, g.Now())
@@ -278,7 +277,7 @@ func (g *Registration) admit(w http.ResponseWriter, r *http.Request) error {
 	if wait > 0 {
 		return web.TooManyRequests(wait, cause)
 	}
-	return challenge(w, oauth.Refuse(oauth.InvalidToken, "the access token is not valid", cause))
+	return web.Challenge(w, oauth.Refuse(oauth.InvalidToken, "the access token is not valid", cause), "")
 }
 
 // owner finds the client that a request is about, for whoever holds its registration
@@ -286,10 +285,10 @@ func (g *Registration) admit(w http.ResponseWriter, r *http.Request) error {
 func (g *Registration) owner(w http.ResponseWriter, r *http.Request) (*store.Client, string, error) {
 	token, err := bearer(r)
 	if err != nil {
-		return nil, "", challenge(w, err)
+		return nil, "", web.Challenge(w, err, "")
 	}
 	if token == "" {
-		return nil, "", challenge(w, oauth.Refuse(oauth.InvalidToken, missingToken, oauth.Because(checked, "no registration access token was sent")))
+		return nil, "", web.Challenge(w, missing("no registration access token was sent"), "")
 	}
 	id := r.PathValue("client_id")
 	if checkID(id) != nil {
@@ -313,7 +312,7 @@ func (g *Registration) owner(w http.ResponseWriter, r *http.Request) (*store.Cli
 
 // foreign refuses a token, and says the same whatever was wrong.
 func foreign(w http.ResponseWriter, why error) error {
-	return challenge(w, oauth.Refuse(oauth.InvalidToken, "the access token is not valid", errors.Join(oauth.Because(checked, "the registration access token does not open this address"), why)))
+	return web.Challenge(w, oauth.Refuse(oauth.InvalidToken, "the access token is not valid", errors.Join(oauth.Because(checked, "the registration access token does not open this address"), why)), "")
 }
 
 // goneIsForeign is foreign for a client that is not there.
@@ -324,7 +323,10 @@ func goneIsForeign(w http.ResponseWriter, err error) error {
 	return err
 }
 
-const missingToken = "an access token is missing"
+// missing refuses a request without a token.
+func missing(why string) error {
+	return oauth.Refuse(oauth.InvalidToken, "an access token is missing", errors.Join(web.ErrNoToken, oauth.Because(checked, why)))
+}
 
 // bearer reads the token of a request from its header, RFC 6750 Section 2.1; "" when
 // there is none.
@@ -336,26 +338,8 @@ func bearer(r *http.Request) (string, error) {
 	if len(headers) == 0 {
 		return "", nil
 	}
-	scheme, token, _ := strings.Cut(headers[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return "", nil
-	}
-	return strings.TrimSpace(token), nil
-}
-
-// challenge says what is wanted, RFC 6750 Section 3; to whoever sent no token it names
-// no error.
-func challenge(w http.ResponseWriter, err error) error {
-	refusal, ok := errors.AsType[*oauth.Error](err)
-	if !ok {
-		return err
-	}
-	text := `Bearer realm="hufu"`
-	if refusal.Description != missingToken {
-		text += `, error="` + string(refusal.Code) + `", error_description="` + refusal.Description + `"`
-	}
-	w.Header().Set("WWW-Authenticate", text)
-	return err
+	token, _ := web.Bearer(headers[0])
+	return token, nil
 }
 
 // by says who registers or changes a client: nobody who is known, or the client itself.

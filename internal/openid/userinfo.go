@@ -29,24 +29,24 @@ type UserInfo struct {
 func (u *UserInfo) Serve(w http.ResponseWriter, r *http.Request) error {
 	text, err := bearerToken(r)
 	if err != nil {
-		return challenge(w, err)
+		return web.Challenge(w, err, oauth.ScopeOpenID)
 	}
 	t, err := u.Issuer.ReadAccessToken(text)
 	if err != nil {
-		return challenge(w, oauth.Refuse(oauth.InvalidToken, "the access token is not valid or has expired", err))
+		return web.Challenge(w, oauth.Refuse(oauth.InvalidToken, "the access token is not valid or has expired", err), oauth.ScopeOpenID)
 	}
 	event := web.EventOf(r.Context())
 	event.ClientID, event.GrantID = t.ClientID, t.GrantID
 	scope, err := oauth.ParseScope(t.Scope)
 	if err != nil || t.GrantID == "" || !scope.Contains(oauth.ScopeOpenID) {
-		return challenge(w, oauth.Refuse(oauth.InsufficientScope, "the access token has no scope openid", err))
+		return web.Challenge(w, oauth.Refuse(oauth.InsufficientScope, "the access token has no scope openid", err), oauth.ScopeOpenID)
 	}
 	if !t.Audience.Contains(u.Issuer.URL) {
-		return challenge(w, oauth.Errorf(oauth.InvalidToken, "the access token is for another audience"))
+		return web.Challenge(w, oauth.Errorf(oauth.InvalidToken, "the access token is for another audience"), oauth.ScopeOpenID)
 	}
 	c, err := u.Store.KnownClient(r.Context(), t.ClientID, u.Now())
 	if errors.Is(err, store.ErrNotFound) {
-		return challenge(w, oauth.Refuse(oauth.InvalidToken, "the access token is not valid or has expired", err))
+		return web.Challenge(w, oauth.Refuse(oauth.InvalidToken, "the access token is not valid or has expired", err), oauth.ScopeOpenID)
 	}
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func (u *UserInfo) Serve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if user == nil {
-		return challenge(w, oauth.Refuse(oauth.InvalidToken, "the access token is not valid or has expired", errors.New("revoked, or of a grant that is not in force")))
+		return web.Challenge(w, oauth.Refuse(oauth.InvalidToken, "the access token is not valid or has expired", errors.New("revoked, or of a grant that is not in force")), oauth.ScopeOpenID)
 	}
 	event.UserID = user.ID
 	to, err := u.Issuer.PrepareUserInfo(r.Context(), &c.Metadata)
@@ -98,9 +98,6 @@ type userInfo struct {
 // AppendJSON appends the answer, OpenID Connect Core Section 5.3.2.
 func (u *userInfo) AppendJSON(to []byte) []byte { return u.claims.AppendUserInfo(to, u.subject) }
 
-// errNoToken is the cause of a refusal for a request that brought no token at all.
-var errNoToken = errors.New("openid: no access token was sent")
-
 // bearerToken reads the access token of a request: from the Authorization header or
 // from the body of a form, never from both, and never from the address, where it would
 // stay in logs and histories (RFC 6750 Section 2.3).
@@ -122,15 +119,15 @@ func bearerToken(r *http.Request) (string, error) {
 	case len(headers) > 1, len(headers) == 1 && body != "":
 		return "", oauth.Errorf(oauth.InvalidRequest, "the access token must be sent once")
 	case len(headers) == 0 && body == "":
-		return "", oauth.Refuse(oauth.InvalidToken, "an access token is missing", errNoToken)
+		return "", oauth.Refuse(oauth.InvalidToken, "an access token is missing", web.ErrNoToken)
 	case body != "":
 		return checkToken(body)
 	}
-	scheme, token, _ := strings.Cut(headers[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return "", oauth.Refuse(oauth.InvalidToken, "an access token is missing", errNoToken)
+	token, ok := web.Bearer(headers[0])
+	if !ok {
+		return "", oauth.Refuse(oauth.InvalidToken, "an access token is missing", web.ErrNoToken)
 	}
-	return checkToken(strings.TrimLeft(token, " "))
+	return checkToken(token)
 }
 
 // checkToken wants the b64token of RFC 6750 Section 2.1.
@@ -143,22 +140,4 @@ func checkToken(token string) (string, error) {
 		return "", oauth.Errorf(oauth.InvalidRequest, "the access token is malformed")
 	}
 	return token, nil
-}
-
-// challenge tells a client that lacks a token, or whose token does not do, what is
-// wanted, RFC 6750 Section 3. To one that sent none it names no error (Section 3.1).
-func challenge(w http.ResponseWriter, err error) error {
-	refusal, ok := errors.AsType[*oauth.Error](err)
-	if !ok {
-		return err
-	}
-	text := `Bearer realm="hufu"`
-	if !errors.Is(err, errNoToken) {
-		text += `, error="` + string(refusal.Code) + `", error_description="` + refusal.Description + `"`
-	}
-	if refusal.Code == oauth.InsufficientScope {
-		text += `, scope="` + oauth.ScopeOpenID + `"`
-	}
-	w.Header().Set("WWW-Authenticate", text)
-	return err
 }
