@@ -4,14 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -51,8 +49,7 @@ func newReceiver(t *testing.T) *receiver {
 	r.Config.ErrorLog = nil
 	r.StartTLS()
 	t.Cleanup(r.CloseClientConnections)
-	r.authority = filepath.Join(t.TempDir(), "ca.pem")
-	ok(t, os.WriteFile(r.authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.Certificate().Raw}), 0o600))
+	r.authority = authorityOf(t, r.Server)
 	return r
 }
 
@@ -101,7 +98,7 @@ func eventually(t *testing.T, what string, happened func() bool) {
 
 // reaches lets a server talk to the receiver.
 func (r *receiver) reaches(c *config.Config) {
-	c.OutboundCAFile, c.OutboundNetworks = r.authority, []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	reaching(r.authority)(c)
 }
 
 // backchannel registers an address that is told of logouts.

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"net/http"
 	"net/url"
 	"os"
@@ -25,8 +24,7 @@ func overTLS(t *testing.T, edits ...func(*config.Config)) (s *oauthtest.Server, 
 	f := tlsFront(t)
 	s = oauthtest.Start(t, append(edits, func(c *config.Config) { c.Issuer = f.URL })...)
 	f.to(t, s.Origin)
-	authority = filepath.Join(t.TempDir(), "ca.pem")
-	ok(t, os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.Certificate().Raw}), 0o600))
+	authority = authorityOf(t, f.Server)
 	trusted := x509.NewCertPool()
 	trusted.AddCert(f.Certificate())
 	s.Via, s.Origin = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}}, f.URL

@@ -6,12 +6,8 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
-	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -159,11 +155,7 @@ func newPublisher(t *testing.T) (*publisher, func(*config.Config)) {
 		_, _ = w.Write(p.keys.Load().(json.RawMessage))
 	}))
 	t.Cleanup(p.Close)
-	authority := filepath.Join(t.TempDir(), "ca.pem")
-	ok(t, os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.Certificate().Raw}), 0o600))
-	return p, func(c *config.Config) {
-		c.OutboundCAFile, c.OutboundNetworks = authority, []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
-	}
+	return p, reaching(authorityOf(t, p.Server))
 }
 
 // OpenID Connect Core Section 10.2.1: the key at jwks_uri is had before anything is spent.

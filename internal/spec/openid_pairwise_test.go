@@ -3,13 +3,9 @@ package spec_test
 import (
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -286,7 +282,7 @@ type sectorHost struct {
 
 func newSectorHost(t *testing.T) *sectorHost {
 	t.Helper()
-	h := &sectorHost{ca: filepath.Join(t.TempDir(), "ca.pem")}
+	h := &sectorHost{}
 	h.kind.Store("application/json")
 	h.document.Store(`["https://a.example/callback","https://b.example/callback"]`)
 	h.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -299,10 +295,10 @@ func newSectorHost(t *testing.T) *sectorHost {
 		_, _ = w.Write([]byte(h.document.Load().(string)))
 	}))
 	t.Cleanup(h.Close)
-	ok(t, os.WriteFile(h.ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: h.Certificate().Raw}), 0o600))
+	h.ca = authorityOf(t, h.Server)
 	h.server = func(c *config.Config) {
 		openRegistration(c)
-		c.OutboundCAFile, c.OutboundNetworks = h.ca, []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+		reaching(h.ca)(c)
 	}
 	return h
 }

@@ -13,10 +13,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -282,11 +279,8 @@ func TestOpenIDCore_10_1_1_JWKSURI(t *testing.T) {
 		_, _ = w.Write(keys.Load().(json.RawMessage))
 	}))
 	t.Cleanup(publisher.Close)
-	authority := filepath.Join(t.TempDir(), "ca.pem")
-	ok(t, os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: publisher.Certificate().Raw}), 0o600))
-	s := oauthtest.Start(t, func(c *config.Config) {
-		c.OutboundCAFile, c.OutboundNetworks = authority, []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
-	})
+	authority := authorityOf(t, publisher)
+	s := oauthtest.Start(t, reaching(authority))
 	c := newKeyClient(t, s, "ES256", func(m *oauth.ClientMetadata) { m.JWKS, m.JWKSURI = nil, publisher.URL+"/jwks" })
 	second := newKey(t, "ES256", "key-2")
 	keys.Store(publicSet(t, c.key))

@@ -3,14 +3,10 @@ package spec_test
 import (
 	"crypto/rand"
 	"encoding/json"
-	"encoding/pem"
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,7 +14,6 @@ import (
 
 	josev4 "github.com/go-jose/go-jose/v4"
 
-	"github.com/hufu-auth/hufu/internal/config"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/oauthtest"
 )
@@ -224,11 +219,7 @@ func TestRFC9101_5_2_RequestURI(t *testing.T) {
 		_, _ = w.Write([]byte(object.Load().(string)))
 	}))
 	t.Cleanup(publisher.Close)
-	authority := filepath.Join(t.TempDir(), "ca.pem")
-	ok(t, os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: publisher.Certificate().Raw}), 0o600))
-	s := oauthtest.Start(t, func(c *config.Config) {
-		c.OutboundCAFile, c.OutboundNetworks = authority, []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
-	})
+	s := oauthtest.Start(t, reaching(authorityOf(t, publisher)))
 	uri := publisher.URL + "/object#not-a-hash"
 	registered := func(m *oauth.ClientMetadata) {
 		m.RequestURIs = []string{uri, publisher.URL + "/gone", "https://169.254.169.254/object"}
