@@ -94,7 +94,7 @@ var exportTables = []moved{
 		disabled_at BIGINT, deleted_at BIGINT, revision BIGINT, registration_token TEXT, unused_until BIGINT`),
 	table("client_secret", "id TEXT, client_id TEXT, hash TEXT, sealed TEXT, created_at BIGINT, expires_at BIGINT"),
 	table("end_user", `id TEXT, username TEXT, username_key TEXT, email TEXT, email_verified BOOLEAN, password TEXT, claims TEXT,
-		epoch BIGINT, created_at BIGINT, updated_at BIGINT, disabled_at BIGINT, deleted_at BIGINT`),
+		epoch BIGINT, created_at BIGINT, updated_at BIGINT, disabled_at BIGINT, deleted_at BIGINT, locale TEXT, admin BOOLEAN`),
 	table("browser_session", `id_hash TEXT, sid TEXT, user_id TEXT, user_epoch BIGINT, server_epoch BIGINT, auth_time BIGINT, acr TEXT,
 		amr TEXT, address TEXT, user_agent TEXT, created_at BIGINT, seen_at BIGINT, expires_at BIGINT`),
 	table("session_client", "sid TEXT, client_id TEXT, user_id TEXT, expires_at BIGINT, ended_at BIGINT, due_at BIGINT, attempts BIGINT"),

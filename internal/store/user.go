@@ -17,6 +17,8 @@ type User struct {
 	EmailVerified bool
 	Password      string // Argon2id in PHC form; "" means none
 	Claims        json.RawMessage
+	Locale        string // language of mail, "en" or "zh"; "" until known
+	Admin         bool   // may use the administration
 	Epoch         int64
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
@@ -27,13 +29,13 @@ type User struct {
 // not even since when there has been one.
 func NewUserID() string { return uuid.NewString() }
 
-const userColumns = `id, username, username_key, email, email_verified, password, claims, epoch, created_at, updated_at, disabled_at`
+const userColumns = `id, username, username_key, email, email_verified, password, claims, locale, admin, epoch, created_at, updated_at, disabled_at`
 
 func scanUser(scan func(dest ...any) error) (*User, error) {
 	var u User
 	var claims string
 	var created, updated int64
-	err := scan(&u.ID, &u.Username, &u.UsernameKey, &u.Email, &u.EmailVerified, &u.Password, &claims, &u.Epoch, &created, &updated, nullTime{&u.DisabledAt})
+	err := scan(&u.ID, &u.Username, &u.UsernameKey, &u.Email, &u.EmailVerified, &u.Password, &claims, &u.Locale, &u.Admin, &u.Epoch, &created, &updated, nullTime{&u.DisabledAt})
 	u.Claims, u.CreatedAt, u.UpdatedAt = json.RawMessage(claims), time.Unix(created, 0).UTC(), time.Unix(updated, 0).UTC()
 	return &u, err
 }
@@ -65,9 +67,9 @@ func (q *queries) Users(ctx context.Context, after string, limit int) ([]User, e
 func (s *Store) CreateUser(ctx context.Context, u *User, by By) error {
 	return wrap("create user", s.write(ctx, func(tx *Tx) error {
 		n, err := tx.exec(ctx, `
-			INSERT INTO end_user (id, username, username_key, email, email_verified, password, claims, epoch, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8) ON CONFLICT DO NOTHING`,
-			u.ID, u.Username, u.UsernameKey, u.Email, u.EmailVerified, u.Password, claimsText(u.Claims), u.CreatedAt.Unix())
+			INSERT INTO end_user (id, username, username_key, email, email_verified, password, claims, epoch, created_at, updated_at, locale, admin)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8, $9, $10) ON CONFLICT DO NOTHING`,
+			u.ID, u.Username, u.UsernameKey, u.Email, u.EmailVerified, u.Password, claimsText(u.Claims), u.CreatedAt.Unix(), u.Locale, u.Admin)
 		if err != nil {
 			return err
 		}
@@ -154,6 +156,6 @@ func (s *Store) EnableUser(ctx context.Context, id string, now time.Time, by By)
 func (s *Store) DeleteUser(ctx context.Context, id string, now time.Time, by By) error {
 	return s.changeUser(ctx, "delete user", id, now, by, EventUserDeleted, ErrNotFound, `
 		UPDATE end_user SET username = '', username_key = NULL, email = '', email_verified = FALSE, password = '',
-			claims = '{}', epoch = epoch + 1, deleted_at = $2, updated_at = $2
+			claims = '{}', locale = '', admin = FALSE, epoch = epoch + 1, deleted_at = $2, updated_at = $2
 		WHERE id = $1 AND deleted_at IS NULL`)
 }
