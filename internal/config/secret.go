@@ -81,7 +81,8 @@ func (c *Config) CheckFiles() error {
 	}
 	_, authorityErr := c.ReadAuthorities()
 	_, tokenErr := c.ReadRegistrationTokens()
-	return errors.Join(err, authorityErr, tokenErr)
+	_, mailErr := c.ReadMailPassword()
+	return errors.Join(err, authorityErr, tokenErr, mailErr)
 }
 
 // ReadAuthorities returns those who vouch for servers that are fetched from; nil when
