@@ -65,19 +65,21 @@ func (q *queries) Users(ctx context.Context, after string, limit int) ([]User, e
 
 // CreateUser adds a user; ErrConflict when the name is taken.
 func (s *Store) CreateUser(ctx context.Context, u *User, by By) error {
-	return wrap("create user", s.write(ctx, func(tx *Tx) error {
-		n, err := tx.exec(ctx, `
-			INSERT INTO end_user (id, username, username_key, email, email_verified, password, claims, epoch, created_at, updated_at, locale, admin)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8, $9, $10) ON CONFLICT DO NOTHING`,
-			u.ID, u.Username, u.UsernameKey, u.Email, u.EmailVerified, u.Password, claimsText(u.Claims), u.CreatedAt.Unix(), u.Locale, u.Admin)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return ErrConflict
-		}
-		return tx.record(ctx, Event{At: u.CreatedAt, Kind: EventUserCreated, By: by, UserID: u.ID})
-	}))
+	return wrap("create user", s.write(ctx, func(tx *Tx) error { return tx.createUser(ctx, u, by) }))
+}
+
+func (tx *Tx) createUser(ctx context.Context, u *User, by By) error {
+	n, err := tx.exec(ctx, `
+		INSERT INTO end_user (id, username, username_key, email, email_verified, password, claims, epoch, created_at, updated_at, locale, admin)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8, $9, $10) ON CONFLICT DO NOTHING`,
+		u.ID, u.Username, u.UsernameKey, u.Email, u.EmailVerified, u.Password, claimsText(u.Claims), u.CreatedAt.Unix(), u.Locale, u.Admin)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return ErrConflict
+	}
+	return tx.record(ctx, Event{At: u.CreatedAt, Kind: EventUserCreated, By: by, UserID: u.ID})
 }
 
 func claimsText(claims json.RawMessage) string {
@@ -90,34 +92,49 @@ func claimsText(claims json.RawMessage) string {
 // UpdateUser writes e-mail and claims of a user that has not changed since it
 // was read; ErrConflict when it has.
 func (s *Store) UpdateUser(ctx context.Context, was, u *User, now time.Time, by By) error {
-	return s.changeUser(ctx, "update user", u.ID, now, by, EventUserChanged, ErrConflict, `
-		UPDATE end_user SET email = $3, email_verified = $4, claims = $5, updated_at = $2
-		WHERE id = $1 AND deleted_at IS NULL AND email = $6 AND email_verified = $7 AND claims = $8`,
-		u.Email, u.EmailVerified, claimsText(u.Claims), was.Email, was.EmailVerified, claimsText(was.Claims))
+	return wrap("update user", s.write(ctx, func(tx *Tx) error {
+		if was.Email != u.Email {
+			// Before the address changes, so that the old one is told.
+			if err := tx.record(ctx, Event{At: now, Kind: EventEmailChanged, By: by, UserID: u.ID}); err != nil {
+				return err
+			}
+		}
+		return tx.changeUser(ctx, u.ID, now, by, EventUserChanged, ErrConflict, `
+			UPDATE end_user SET email = $3, email_verified = $4, claims = $5, updated_at = $2
+			WHERE id = $1 AND deleted_at IS NULL AND email = $6 AND email_verified = $7 AND claims = $8`,
+			u.Email, u.EmailVerified, claimsText(u.Claims), was.Email, was.EmailVerified, claimsText(was.Claims))
+	}))
 }
 
 // changeUser runs one gated UPDATE of a user whose $1 is the id and $2 the
 // time, and records it. none is what no row means.
 func (s *Store) changeUser(ctx context.Context, act, id string, now time.Time, by By, kind string, none error, update string, args ...any) error {
-	err := s.write(ctx, func(tx *Tx) error {
-		n, err := tx.exec(ctx, update, append([]any{id, now.Unix()}, args...)...)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return none
-		}
-		if endsSessions[kind] {
-			if err := tx.userEnded(ctx, id, now); err != nil {
-				return err
-			}
-		}
-		return tx.record(ctx, Event{At: now, Kind: kind, By: by, UserID: id})
-	})
+	err := s.write(ctx, func(tx *Tx) error { return tx.changeUser(ctx, id, now, by, kind, none, update, args...) })
 	if err == nil && endsSessions[kind] {
 		s.signedOut()
 	}
 	return wrap(act, err)
+}
+
+func (tx *Tx) changeUser(ctx context.Context, id string, now time.Time, by By, kind string, none error, update string, args ...any) error {
+	n, err := tx.exec(ctx, update, append([]any{id, now.Unix()}, args...)...)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return none
+	}
+	if endsSessions[kind] {
+		if err := tx.userEnded(ctx, id, now); err != nil {
+			return err
+		}
+	}
+	if kind == EventUserDeleted {
+		if err := tx.forgetMail(ctx, id); err != nil {
+			return err
+		}
+	}
+	return tx.record(ctx, Event{At: now, Kind: kind, By: by, UserID: id})
 }
 
 // endsSessions are the changes that raise the epoch of a user.
