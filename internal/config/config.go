@@ -207,6 +207,13 @@ type Config struct {
 	// back later (503 with `Retry-After`).
 	PasswordHashQueue int `yaml:"password_hash_queue"`
 
+	// A file of passwords that became known to others and that nobody may choose here,
+	// beside the common ones that are refused in any case: the SHA-1 list of Pwned
+	// Passwords that is ordered by hash (`HASH:COUNT`, one a line). It is searched on
+	// disk and never read into memory. Replace it by renaming another over it, then
+	// start the server again. Empty means none.
+	BreachedPasswords string `yaml:"breached_passwords"`
+
 	// Scopes with a text for the consent page. A scope needs no declaration to be
 	// used; one without shows its name. Each entry has `name`, `text_en`, `text_zh`
 	// and `optional` (the person may take its tick away).

@@ -33,6 +33,8 @@ type Server struct {
 	Ring    *issuer.Ring
 	Clients *client.Registry
 	Hasher  *login.Hasher
+	// Passwords decides which passwords may be set.
+	Passwords *login.PasswordPolicy
 
 	config  *config.Config
 	log     *slog.Logger
@@ -76,8 +78,13 @@ func openParts(ctx context.Context, c *config.Config, now func() time.Time, i in
 		return nil, err
 	}
 	s := &Server{Store: db, config: c, now: now, instruments: i}
-	if err := s.openKeys(ctx); err != nil {
+	breached, err := c.OpenBreachedPasswords()
+	if err != nil {
 		return nil, errors.Join(err, db.Close())
+	}
+	s.Passwords = &login.PasswordPolicy{Site: c.SiteName, Breached: breached}
+	if err := s.openKeys(ctx); err != nil {
+		return nil, errors.Join(err, db.Close(), breached.Close())
 	}
 	return s, nil
 }
@@ -175,6 +182,9 @@ func (s *Server) begin(ctx context.Context, o Options) (err error) {
 	if err := s.checkDemo(ctx, o.Demo); err != nil {
 		return err
 	}
+	if err := s.config.VerifyBreachedPasswords(s.Passwords.Breached); err != nil {
+		return err
+	}
 	if err := s.Ring.MakeWanted(ctx); err != nil {
 		return err
 	}
@@ -233,7 +243,7 @@ func (s *Server) Close() error {
 		s.jobs()
 		<-s.jobsEnd
 	}
-	err := errors.Join(s.metrics.close(), s.Store.Close(), s.instruments.close())
+	err := errors.Join(s.metrics.close(), s.Store.Close(), s.Passwords.Breached.Close(), s.instruments.close())
 	if s.release != nil {
 		err = errors.Join(err, s.release())
 	}

@@ -71,6 +71,9 @@ func keysMadeInGo() map[string]bool {
 	for _, e := range loginErrors {
 		used["login.error."+string(e)] = true
 	}
+	for _, p := range passwordProblems {
+		used[p.key()] = true
+	}
 	for _, s := range scopesInWords {
 		used["scope."+s+".title"], used["scope."+s+".text"] = true, true
 	}
