@@ -88,7 +88,17 @@ func keysMadeInGo() map[string]bool {
 	for _, key := range playgroundKeys() {
 		used[key] = true
 	}
-	for _, page := range []Page{LoginPage{}, SelectAccountPage{}, ConsentPage{}, LogoutPage{}, LoggedOutPage{}, FormPostPage{}, HomePage{}} {
+	for _, e := range forgottenErrors {
+		used["forgot.error."+string(e)] = true
+	}
+	used["forgot.error.throttled.wait"] = true
+	for _, p := range nameProblems {
+		used["name.problem."+string(p)] = true
+	}
+	for _, r := range results {
+		used[r.key()+".title"], used[r.key()+".text"] = true, true
+	}
+	for _, page := range []Page{ForgottenPage{}, NewPasswordPage{}, NewPasswordPage{Invitation: true}, SetUpPage{}, ConfirmEmailPage{}, LoginPage{}, SelectAccountPage{}, ConsentPage{}, LogoutPage{}, LoggedOutPage{}, FormPostPage{}, HomePage{}} {
 		used[page.frame().title] = true
 	}
 	return used
