@@ -41,6 +41,7 @@ const (
 	PurposeClientSecret = "client_secret"
 	PurposePairwise     = "pairwise"
 	PurposeSharedSecret = "shared_secret" // of a client, which is the key of its HMACs
+	PurposeMail         = "mail"          // one-time links that wait to be sent
 )
 
 // purposes lists every key a server has, and how long after its retirement
@@ -63,6 +64,7 @@ var purposes = []struct {
 	{PurposeLogout, 48 * time.Hour, false},
 	{PurposeForm, 48 * time.Hour, false},
 	{PurposeDevice, 400 * 24 * time.Hour, false},
+	{PurposeMail, 96 * time.Hour, false},
 	{PurposeClientSecret, 0, false},
 	{PurposeSharedSecret, 0, false},
 	{PurposePairwise, 0, false}, // users would turn into strangers

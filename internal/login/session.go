@@ -95,13 +95,13 @@ func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, user *store.Use
 	session := &store.Session{
 		SID: randomID()[:22], UserID: user.ID, UserEpoch: user.Epoch, AuthTime: now, ACR: ACRPassword, AMR: strings.Join(amr, " "),
 		Address: event.Address, UserAgent: bounded(r.UserAgent()), CreatedAt: now, ExpiresAt: now.Add(s.Lifetime),
+		NewDevice: s.Device(r, user.UsernameKey) == "",
 	}
 	replaced := ""
 	if old := s.Cookies.Get(r, sessionCookie); old != "" {
 		replaced = hash(old)
 	}
-	by := store.By{Actor: user.ID, Address: event.Address, RequestID: event.RequestID}
-	if err := s.Store.CreateSession(r.Context(), session, hash(id), replaced, by); err != nil {
+	if err := s.Store.CreateSession(r.Context(), session, hash(id), replaced, By(r, user.ID)); err != nil {
 		return err
 	}
 	event.UserID = user.ID

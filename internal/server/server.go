@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"path/filepath"
@@ -35,6 +36,8 @@ type Server struct {
 	Hasher  *login.Hasher
 	// Passwords decides which passwords may be set.
 	Passwords *login.PasswordPolicy
+	// Links makes one-time links.
+	Links *login.Links
 
 	config  *config.Config
 	log     *slog.Logger
@@ -52,6 +55,7 @@ type Server struct {
 
 	discovery   *openid.Discovery
 	backchannel *openid.Backchannel
+	outbox      *outbox // nil when no mail is sent
 }
 
 // Options are what a server is told beside its configuration.
@@ -60,6 +64,8 @@ type Options struct {
 	Now func() time.Time
 	// Version is that of the program, for what it tells about itself.
 	Version string
+	// Letters, when set, is where mail is printed instead of being sent.
+	Letters io.Writer
 	// Demo allows, and marks, a database with well-known passwords.
 	Demo bool
 	// Extra mounts further pages, such as the playground of --demo.
@@ -119,6 +125,10 @@ func (s *Server) openKeys(ctx context.Context) error {
 		Store: s.Store, HashSecret: s.Ring.HashSecret, CheckSecret: s.Ring.CheckSecret,
 		SealSecret: s.Ring.SealSecret, OpenSecret: s.Ring.OpenSecret, MakeKeys: s.Ring.MakeFor, Now: s.now,
 		Fetch: s.fetch, Issuer: s.config.Issuer, TokenPath: token.Path, Origin: strings.TrimSuffix(s.config.Issuer, s.config.BasePath()),
+	}
+	s.Links = &login.Links{
+		Store: s.Store, Issuer: s.config.Issuer, Sends: s.config.SendsMail(), Now: s.now,
+		Seal: func(plain []byte) (string, error) { return s.Ring.Seal(issuer.PurposeMail, plain) },
 	}
 	s.Hasher = login.NewHasher(s.config.HashSlots(), s.config.PasswordHashQueue)
 	if m := s.instruments.metrics; m != nil {
@@ -195,6 +205,9 @@ func (s *Server) begin(ctx context.Context, o Options) (err error) {
 	fetcher := web.NewFetcher(authorities, s.config.OutboundNetworks)
 	s.Clients.Fetch = fetcher.Get
 	s.Clients.Keys = &client.Keys{Fetch: s.Clients.Fetch, Now: s.now}
+	if err := s.openMail(ctx, o); err != nil {
+		return err
+	}
 	if s.handler, err = s.routes(o); err != nil {
 		return err
 	}
@@ -211,6 +224,15 @@ func (s *Server) begin(ctx context.Context, o Options) (err error) {
 	s.jobs, s.jobsEnd = cancel, make(chan struct{})
 	go s.run(jobs)
 	return nil
+}
+
+// openMail prepares to send mail, and lets the database know whether any is sent.
+func (s *Server) openMail(ctx context.Context, o Options) (err error) {
+	s.Links.Sends = s.Links.Sends || o.Letters != nil
+	if s.outbox, err = s.newOutbox(o); err != nil {
+		return err
+	}
+	return s.Store.SetSendsMail(ctx, s.Links.Sends)
 }
 
 // checkDemo keeps well-known passwords away from real servers, and real people
@@ -266,7 +288,7 @@ func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, 
 		Keys: s.Clients.Keys, Fetch: s.Clients.Fetch, RequestLifetime: c.RequestLifetime, CodeLifetime: c.CodeLifetime, AccessTokenLifetime: c.AccessTokenLifetime,
 		Forbidden: c.ForbiddenGrants, Scopes: scopeTexts(c.Scopes),
 	}
-	signIn := &login.Endpoint{Authenticator: users, Sessions: sessions, Browsers: browsers, Pages: pages, Flow: authorization, Base: base}
+	signIn := &login.Endpoint{Authenticator: users, Sessions: sessions, Browsers: browsers, Pages: pages, Flow: authorization, Base: base, Links: s.Links, Passwords: s.Passwords}
 	tokens := &token.Endpoint{
 		Store: s.Store, Issuer: iss, Clients: s.Clients, Users: users, Now: s.now, AccessTokenLifetime: c.AccessTokenLifetime,
 		RefreshIdleLifetime: c.RefreshTokenIdleLifetime, RefreshTokenLifetime: c.RefreshTokenLifetime, RefreshGrace: c.RefreshGrace,
