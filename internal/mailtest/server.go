@@ -45,6 +45,7 @@ type Server struct {
 	reply func(step, line string) string
 	conns map[net.Conn]bool
 	heard []string
+	calls int
 	came  chan struct{}
 }
 
@@ -107,6 +108,13 @@ func (s *Server) Mails() []*Mail {
 	return append([]*Mail(nil), s.mails...)
 }
 
+// Calls is how often somebody has connected.
+func (s *Server) Calls() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls
+}
+
 // Heard are the lines that were sent outside of letters; those before a connection was
 // encrypted begin with an exclamation mark.
 func (s *Server) Heard() []string {
@@ -164,6 +172,7 @@ func (s *Server) accept() {
 		}
 		s.mu.Lock()
 		s.conns[conn] = true
+		s.calls++
 		s.mu.Unlock()
 		s.done.Go(func() {
 			defer conn.Close()
