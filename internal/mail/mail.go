@@ -49,11 +49,11 @@ type Message struct {
 	Language string // "en" or "zh"; "" means the site's own
 	Username string
 	Link     string // the one-time link, of those that have one
-	// At, Address and UserAgent tell of a notice when and from where it was done; what is
-	// not known is left out.
-	At        time.Time
-	Address   string
-	UserAgent string
+	// The others tell of a notice when and from where it was done; what is not known is
+	// left out. Browser and System are names that people know, as "Firefox" and "Windows".
+	At              time.Time
+	Address         string
+	Browser, System string
 }
 
 // A Letter is a message in words, ready to be sent.

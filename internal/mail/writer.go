@@ -125,11 +125,12 @@ func (w *Writer) facts(m *Message, say func(key string) string, values map[strin
 	if !m.At.IsZero() {
 		all = append(all, fact{say("fact.time"), m.At.UTC().Format(say("fact.time.format"))})
 	}
-	if values["browser"], values["system"] = Browser(m.UserAgent); values["browser"] != "" {
+	if m.Browser != "" {
 		key := "fact.browser.on"
-		if values["system"] == "" {
+		if m.System == "" {
 			key = "fact.browser.only"
 		}
+		values["browser"], values["system"] = plain(m.Browser), plain(m.System)
 		all = append(all, fact{say("fact.browser"), say(key)})
 	}
 	if m.Address != "" {

@@ -13,6 +13,7 @@ import (
 	"github.com/hufu-auth/hufu/internal/login"
 	"github.com/hufu-auth/hufu/internal/mail"
 	"github.com/hufu-auth/hufu/internal/store"
+	"github.com/hufu-auth/hufu/internal/web"
 )
 
 // An outbox sends the mail that waits in the database, on whichever server comes first.
@@ -176,9 +177,10 @@ func (b *outbox) try(ctx context.Context, m *store.Mail) error {
 var errUnreadable = &mail.Error{Step: "writing", Permanent: true}
 
 func (b *outbox) write(m *store.Mail) (*mail.Letter, error) {
+	device := web.DeviceOf(m.UserAgent)
 	message := &mail.Message{
 		ID: m.ID, Kind: mail.Kind(m.Kind), To: m.Recipient, Language: m.Language, Username: m.Username,
-		At: m.At, Address: m.Address, UserAgent: m.UserAgent,
+		At: m.At, Address: m.Address, Browser: device.Browser, System: device.System,
 	}
 	if m.Sealed != "" {
 		token, err := b.open(m.Sealed)

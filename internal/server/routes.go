@@ -50,6 +50,9 @@ func (s *Server) routes(o Options) (http.Handler, error) {
 	page(login.EmailDonePath, "GET, HEAD", signIn.Result(web.ResultEmailConfirmed, login.EmailDonePath))
 	page(login.SetUpPath, "GET, HEAD, POST", signIn.SetUp)
 	page(login.SetUpDonePath, "GET, HEAD", signIn.Result(web.ResultSetUp, login.SetUpDonePath))
+	for _, route := range s.account(pages, signIn.Sessions, signIn.Browsers).Routes() {
+		page(route.Path, route.Methods, route.Serve)
+	}
 	page(openid.EndSessionPath, "GET, HEAD, POST", logout.EndSession)
 	page(openid.LoggedOutPath, "GET, HEAD", logout.Done)
 	checkSession, err := pages.CheckSession(strings.TrimSuffix(s.config.Issuer, base))
@@ -108,7 +111,7 @@ func (h *home) serve(w http.ResponseWriter, r *http.Request) error {
 	h.sessions.ShowState(w, r, session)
 	page := web.HomePage{Issuer: h.issuer, SignInURL: h.base + login.Path, SignOutURL: h.base + openid.EndSessionPath, MetadataURL: h.base + openid.MetadataPath, Self: h.base + "/"}
 	if session != nil {
-		page.Username = session.Username
+		page.Username, page.AccountURL = session.Username, h.base+login.AccountPath
 	}
 	if h.playground {
 		page.PlaygroundURL = h.base + "/playground"
