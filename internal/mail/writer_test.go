@@ -80,7 +80,7 @@ https://id.example.com/login/password?ticket=t&x=1
 The link works once, within 30 minutes. If it was not you, do nothing: your password stays as it is.
 
 -- 
-You get this because alice@example.com is the address of an account at Hufu. Nobody reads answers to it.
+You get this because alice@example.com was given as the address of an account at Hufu. Nobody reads answers to it.
 https://id.example.com
 `},
 		"a notice": {message(mail.NewDevice, "zh"), `alice，您好：
@@ -97,7 +97,7 @@ https://id.example.com
 https://id.example.com/login/forgot
 
 -- 
-您收到这封邮件，是因为 alice@example.com 是您在虎符 Hufu的账号邮箱。这是系统邮件，请勿回复。
+您收到这封邮件，是因为 alice@example.com 被登记为虎符 Hufu账号的邮箱。这是系统邮件，请勿回复。
 https://id.example.com
 `},
 		"a notice to the old address": {message(mail.EmailChanged, "en"), `Hello alice,
@@ -111,7 +111,7 @@ Your account now has another email address. This is the last message to alice@ex
 If it was you, there is nothing to do. If not, tell the people who run Hufu at once.
 
 -- 
-You get this because alice@example.com is the address of an account at Hufu. Nobody reads answers to it.
+You get this because alice@example.com was given as the address of an account at Hufu. Nobody reads answers to it.
 https://id.example.com
 `},
 	} {
