@@ -69,7 +69,8 @@ const anotherPassword = "staple the other battery"
 
 // Somebody who has forgotten the password asks for a link on the page, gets it by mail,
 // chooses another one, and signs in with it: nobody else is signed in any more, and the
-// user is told (PW-05, SE-05, LG-06).
+// user is told (PW-05, SE-05, LG-06). The link itself signs nobody in, and so passes by no
+// second factor (PW-07).
 func TestMail_ForgottenPassword(t *testing.T) {
 	t.Parallel()
 	inbox := mailtest.Start(t, mailtest.Options{Username: "hufu", Password: "mail secret"})
@@ -216,6 +217,49 @@ func TestMail_ForgottenTellsNothing(t *testing.T) {
 	}
 	if dead != 1 {
 		t.Errorf("%d of two links are dead", dead)
+	}
+}
+
+// A request for a name that nobody has does the same as one for a name that somebody has,
+// and takes as long: what is written for the one is made up for by the other (LG-06).
+func TestMail_ForgottenTakesAsLong(t *testing.T) {
+	t.Parallel()
+	inbox := mailtest.Start(t, mailtest.Options{})
+	s := oauthtest.Start(t, withMetrics, mailing(inbox))
+	const requests = 9
+	for i := range requests {
+		withAddress(t, s, fmt.Sprint("alice", i), fmt.Sprintf("alice%d@example.com", i), true)
+	}
+	shortest := map[string]time.Duration{}
+	ask := func(name string) func(i int) {
+		b := s.Browser(t)
+		b.Open(t, s.URL+"/login/forgot")
+		return func(i int) {
+			r := formRequest(t, b, s, "forgot-form", url.Values{"username": {fmt.Sprint(name, i)}})
+			began := time.Now()
+			if answer := s.Do(t, r); answer.StatusCode != http.StatusSeeOther {
+				t.Fatalf("%d", answer.StatusCode)
+			}
+			if took := time.Since(began); shortest[name] == 0 || took < shortest[name] {
+				shortest[name] = took
+			}
+		}
+	}
+	known, unknown := statements(t, s, requests, ask("alice")), statements(t, s, requests, ask("nobody"))
+	delete(known, "update mail") // of who sends it
+	delete(known, "delete mail")
+	for name, n := range map[string]int{"select end_user": 1, "insert attempt": 2, "insert ticket": 1, "insert mail": 1, "insert event": 1} {
+		if known[name] != n {
+			t.Errorf("for somebody: %d times %s, want %d", known[name], name, n)
+		}
+	}
+	for name, n := range map[string]int{"select end_user": 1, "insert attempt": 3, "insert ticket": 1, "insert mail": 0} {
+		if unknown[name] != n {
+			t.Errorf("for nobody: %d times %s, want %d", unknown[name], name, n)
+		}
+	}
+	if a, b := shortest["alice"], shortest["nobody"]; a > 3*b || b > 3*a {
+		t.Errorf("it takes %v for somebody and %v for nobody", a, b)
 	}
 }
 
