@@ -126,6 +126,9 @@ func TestTicketDies(t *testing.T) {
 				}
 				return s.EnableUser(context.Background(), u.ID, now, by)
 			}, store.ErrNotLive},
+			"everything was ended": {func(s *store.Store, u *store.User) error {
+				return s.RevokeAll(context.Background(), now, by)
+			}, store.ErrNotFound},
 			"deleted": {func(s *store.Store, u *store.User) error {
 				return s.DeleteUser(context.Background(), u.ID, now, by)
 			}, store.ErrNotFound},
