@@ -203,6 +203,13 @@ func (s *Store) OpenSetUp(ctx context.Context, t *Ticket, now time.Time) (open b
 	return open, wrap("open set-up", err)
 }
 
+// closeSetUp notes that there is an administrator, whatever becomes of them. It is part of
+// every transaction that makes one.
+func (tx *Tx) closeSetUp(ctx context.Context, now time.Time) error {
+	_, err := tx.exec(ctx, `UPDATE server SET set_up_at = $1 WHERE set_up_at IS NULL`, now.Unix())
+	return err
+}
+
 // SetUp makes the first administrator by a link. The UPDATE of the one row about the
 // server is the gate: of all who use any link at once one finds it open. The others get
 // ErrNotFound; ErrConflict means that the name is taken, and leaves it open.

@@ -79,6 +79,11 @@ func (tx *Tx) createUser(ctx context.Context, u *User, by By) error {
 	if n == 0 {
 		return ErrConflict
 	}
+	if u.Admin {
+		if err := tx.closeSetUp(ctx, u.CreatedAt); err != nil {
+			return err
+		}
+	}
 	return tx.record(ctx, Event{At: u.CreatedAt, Kind: EventUserCreated, By: by, UserID: u.ID})
 }
 
