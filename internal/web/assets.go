@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -9,6 +10,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"strings"
 	"time"
 )
 
@@ -25,6 +27,21 @@ var assetTypes = map[string]string{
 type asset struct {
 	name, contentType string
 	content           []byte
+	packed            []byte // the same by gzip; an asset holds no secret that its size could tell
+}
+
+// newAsset packs an asset, once.
+func newAsset(name, contentType string, content []byte) (asset, error) {
+	var packed bytes.Buffer
+	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	if err != nil {
+		return asset{}, err
+	}
+	if _, err := w.Write(content); err != nil {
+		return asset{}, err
+	}
+	err = w.Close()
+	return asset{name, contentType, content, packed.Bytes()}, err
 }
 
 // An assetSet knows every asset by the address it is served under, and that
@@ -54,7 +71,9 @@ func loadAssets(base string) (assetSet, error) {
 		}
 		sum := sha256.Sum256(content)
 		address := base + "/assets/" + hex.EncodeToString(sum[:6]) + "/" + name
-		set.byPath[address] = asset{name, contentType, content}
+		if set.byPath[address], err = newAsset(name, contentType, content); err != nil {
+			return set, err
+		}
 		set.byName[name] = address
 	}
 	return set, nil
@@ -89,6 +108,23 @@ func (p *Pages) Assets() http.Handler {
 		h.Set("Content-Type", a.contentType)
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
 		h.Set("Content-Security-Policy", "default-src 'none'") // for a picture opened by itself
-		http.ServeContent(w, r, a.name, time.Time{}, bytes.NewReader(a.content))
+		h.Set("Vary", "Accept-Encoding")
+		content := a.content
+		if takesGzip(r) {
+			content = a.packed
+			h.Set("Content-Encoding", "gzip")
+		}
+		http.ServeContent(w, r, a.name, time.Time{}, bytes.NewReader(content))
 	})
+}
+
+// takesGzip reports whether the caller reads gzip, RFC 9110 Section 12.5.3.
+func takesGzip(r *http.Request) bool {
+	for coding := range strings.SplitSeq(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
+		name, weight, _ := strings.Cut(strings.TrimSpace(coding), ";")
+		if strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			return strings.Trim(strings.TrimSpace(weight), "q=0.") != "" || weight == ""
+		}
+	}
+	return false
 }

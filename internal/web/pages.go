@@ -124,6 +124,7 @@ func (p *Pages) load(language string) error {
 // A layoutView is what layout.html reads.
 type layoutView struct {
 	Lang    string // BCP 47, of the whole page
+	Name    string // of the template, without .html
 	Title   string
 	Home    string // address of the server's own page, "" to name it without a link
 	Script  string // name of an asset, or ""
@@ -182,6 +183,7 @@ func (p *Pages) compose(r *http.Request, language string, page Page, f pageFrame
 	var body bytes.Buffer
 	err = t.ExecuteTemplate(&body, "layout.html", layoutView{
 		Lang:    languageByCode(language).tag,
+		Name:    strings.TrimSuffix(page.template(), ".html"),
 		Title:   title,
 		Home:    home,
 		Script:  f.script,
