@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"path"
+	"strings"
 
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
@@ -53,11 +55,46 @@ func (e *Endpoint) Serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := web.LoginPage{Request: form.Get("request"), Username: form.Get("username")}
+	page := web.LoginPage{Request: form.Get("request"), Return: e.returnTo(form), Username: form.Get("username")}
 	if len(page.Username) > maxUsername {
 		page.Username = ""
 	}
+	if page.Return != "" && page.Username == "" {
+		session, err := e.Sessions.Current(r)
+		if err != nil {
+			return err
+		}
+		if session != nil { // a step that wants to be sure that it is still the same person
+			page.Username, page.Confirm = session.Username, true
+		}
+	}
 	return e.show(w, r, http.StatusOK, page)
+}
+
+// AccountPath is where people look after their accounts, below the issuer.
+const AccountPath = "/account"
+
+// SignInURL is the sign-in page that leads on to a path below the issuer, for pages that
+// want somebody to have signed in, or to have done so a short while ago.
+func SignInURL(base, path string) string {
+	return base + Path + "?return=" + url.QueryEscape(path)
+}
+
+// returnTo is the path below the issuer to which a sign-in leads that no app asked for;
+// "" for none, and for whatever is not a page of an account: nobody may use the sign-in
+// page to send people elsewhere.
+func (e *Endpoint) returnTo(form oauth.Form) string {
+	to := form.Get("return")
+	inside := to == AccountPath || strings.HasPrefix(to, AccountPath+"/")
+	if !inside || form.Get("request") != "" || path.Clean(to) != to || strings.ContainsFunc(to, unusual) {
+		return ""
+	}
+	return to
+}
+
+// unusual characters are in no path of ours.
+func unusual(c rune) bool {
+	return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '/' && c != '-'
 }
 
 // show renders the page with what the sealed request says about itself.
@@ -74,6 +111,9 @@ func (e *Endpoint) show(w http.ResponseWriter, r *http.Request, status int, page
 			page.Username = prompt.LoginHint
 		}
 	}
+	if page.Return != "" {
+		page.Self = SignInURL(e.Base, page.Return)
+	}
 	page.FormToken = e.Browsers.FormToken(e.Browsers.ID(w, r))
 	return e.Pages.Render(w, r, status, page)
 }
@@ -87,7 +127,7 @@ func (e *Endpoint) submit(w http.ResponseWriter, r *http.Request) error {
 	if err := e.Browsers.CheckForm(r, form); err != nil {
 		return err
 	}
-	page := web.LoginPage{Request: form.Get("request"), Username: form.Get("username")}
+	page := web.LoginPage{Request: form.Get("request"), Return: e.returnTo(form), Username: form.Get("username")}
 	if page.Request != "" {
 		// A request that has expired begins anew before a password is looked at.
 		if _, err := e.Flow.Prompt(r, page.Request); err != nil {
@@ -114,10 +154,19 @@ func (e *Endpoint) submit(w http.ResponseWriter, r *http.Request) error {
 		}
 		return err
 	}
-	if page.Request != "" {
-		return web.Redirect(w, e.Flow.ResumeURL(page.Request))
+	return web.Redirect(w, e.next(page.Request, page.Return))
+}
+
+// next is where somebody goes who has signed in: on with the request of an app, back to a
+// page of the account, or to the account's first page.
+func (e *Endpoint) next(request, to string) string {
+	switch {
+	case request != "":
+		return e.Flow.ResumeURL(request)
+	case to != "":
+		return e.Base + to
 	}
-	return web.Redirect(w, e.Base+"/")
+	return e.Base + "/"
 }
 
 func (e *Endpoint) check(r *http.Request, form oauth.Form) (*store.User, error) {

@@ -73,6 +73,16 @@ func (p *Process) URL() string { return p.url }
 // PID names the process.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
+// Ended tells whether the process is gone.
+func (p *Process) Ended() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // Ready waits until the server can serve, and tells how long that took since it
 // was launched.
 func (p *Process) Ready(ctx context.Context) (took time.Duration, err error) {

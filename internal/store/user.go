@@ -17,6 +17,8 @@ type User struct {
 	EmailVerified bool
 	Password      string // Argon2id in PHC form; "" means none
 	Claims        json.RawMessage
+	Locale        string // language of mail, "en" or "zh"; "" until known
+	Admin         bool   // may use the administration
 	Epoch         int64
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
@@ -27,13 +29,13 @@ type User struct {
 // not even since when there has been one.
 func NewUserID() string { return uuid.NewString() }
 
-const userColumns = `id, username, username_key, email, email_verified, password, claims, epoch, created_at, updated_at, disabled_at`
+const userColumns = `id, username, username_key, email, email_verified, password, claims, locale, admin, epoch, created_at, updated_at, disabled_at`
 
 func scanUser(scan func(dest ...any) error) (*User, error) {
 	var u User
 	var claims string
 	var created, updated int64
-	err := scan(&u.ID, &u.Username, &u.UsernameKey, &u.Email, &u.EmailVerified, &u.Password, &claims, &u.Epoch, &created, &updated, nullTime{&u.DisabledAt})
+	err := scan(&u.ID, &u.Username, &u.UsernameKey, &u.Email, &u.EmailVerified, &u.Password, &claims, &u.Locale, &u.Admin, &u.Epoch, &created, &updated, nullTime{&u.DisabledAt})
 	u.Claims, u.CreatedAt, u.UpdatedAt = json.RawMessage(claims), time.Unix(created, 0).UTC(), time.Unix(updated, 0).UTC()
 	return &u, err
 }
@@ -65,9 +67,9 @@ func (q *queries) Users(ctx context.Context, after string, limit int) ([]User, e
 func (s *Store) CreateUser(ctx context.Context, u *User, by By) error {
 	return wrap("create user", s.write(ctx, func(tx *Tx) error {
 		n, err := tx.exec(ctx, `
-			INSERT INTO end_user (id, username, username_key, email, email_verified, password, claims, epoch, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8) ON CONFLICT DO NOTHING`,
-			u.ID, u.Username, u.UsernameKey, u.Email, u.EmailVerified, u.Password, claimsText(u.Claims), u.CreatedAt.Unix())
+			INSERT INTO end_user (id, username, username_key, email, email_verified, password, claims, epoch, created_at, updated_at, locale, admin)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8, $9, $10) ON CONFLICT DO NOTHING`,
+			u.ID, u.Username, u.UsernameKey, u.Email, u.EmailVerified, u.Password, claimsText(u.Claims), u.CreatedAt.Unix(), u.Locale, u.Admin)
 		if err != nil {
 			return err
 		}
@@ -85,37 +87,39 @@ func claimsText(claims json.RawMessage) string {
 	return string(claims)
 }
 
-// UpdateUser writes e-mail and claims of a user that has not changed since it
-// was read; ErrConflict when it has.
+// UpdateUser writes e-mail, claims and language of a user that has not changed since
+// it was read; ErrConflict when it has.
 func (s *Store) UpdateUser(ctx context.Context, was, u *User, now time.Time, by By) error {
 	return s.changeUser(ctx, "update user", u.ID, now, by, EventUserChanged, ErrConflict, `
-		UPDATE end_user SET email = $3, email_verified = $4, claims = $5, updated_at = $2
-		WHERE id = $1 AND deleted_at IS NULL AND email = $6 AND email_verified = $7 AND claims = $8`,
-		u.Email, u.EmailVerified, claimsText(u.Claims), was.Email, was.EmailVerified, claimsText(was.Claims))
+		UPDATE end_user SET email = $3, email_verified = $4, claims = $5, locale = $9, updated_at = $2
+		WHERE id = $1 AND deleted_at IS NULL AND email = $6 AND email_verified = $7 AND claims = $8 AND locale = $10`,
+		u.Email, u.EmailVerified, claimsText(u.Claims), was.Email, was.EmailVerified, claimsText(was.Claims), u.Locale, was.Locale)
 }
 
 // changeUser runs one gated UPDATE of a user whose $1 is the id and $2 the
 // time, and records it. none is what no row means.
 func (s *Store) changeUser(ctx context.Context, act, id string, now time.Time, by By, kind string, none error, update string, args ...any) error {
-	err := s.write(ctx, func(tx *Tx) error {
-		n, err := tx.exec(ctx, update, append([]any{id, now.Unix()}, args...)...)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return none
-		}
-		if endsSessions[kind] {
-			if err := tx.userEnded(ctx, id, now); err != nil {
-				return err
-			}
-		}
-		return tx.record(ctx, Event{At: now, Kind: kind, By: by, UserID: id})
-	})
+	err := s.write(ctx, func(tx *Tx) error { return tx.changeUser(ctx, id, now, by, kind, none, update, args...) })
 	if err == nil && endsSessions[kind] {
 		s.signedOut()
 	}
 	return wrap(act, err)
+}
+
+func (tx *Tx) changeUser(ctx context.Context, id string, now time.Time, by By, kind string, none error, update string, args ...any) error {
+	n, err := tx.exec(ctx, update, append([]any{id, now.Unix()}, args...)...)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return none
+	}
+	if endsSessions[kind] {
+		if err := tx.userEnded(ctx, id, now); err != nil {
+			return err
+		}
+	}
+	return tx.record(ctx, Event{At: now, Kind: kind, By: by, UserID: id})
 }
 
 // endsSessions are the changes that raise the epoch of a user.
@@ -150,10 +154,20 @@ func (s *Store) EnableUser(ctx context.Context, id string, now time.Time, by By)
 }
 
 // DeleteUser removes a person: name, address and password go, the subject
-// stays taken for ever.
+// stays taken for ever. What is left in other tables goes by itself.
 func (s *Store) DeleteUser(ctx context.Context, id string, now time.Time, by By) error {
-	return s.changeUser(ctx, "delete user", id, now, by, EventUserDeleted, ErrNotFound, `
-		UPDATE end_user SET username = '', username_key = NULL, email = '', email_verified = FALSE, password = '',
-			claims = '{}', epoch = epoch + 1, deleted_at = $2, updated_at = $2
-		WHERE id = $1 AND deleted_at IS NULL`)
+	err := s.write(ctx, func(tx *Tx) error { return tx.deleteUser(ctx, id, now, by, ErrNotFound, "") })
+	if err == nil {
+		s.signedOut()
+	}
+	return wrap("delete user", err)
+}
+
+// deleteUser does it where a further condition holds, whose arguments begin at $3; none
+// is what no row means.
+func (tx *Tx) deleteUser(ctx context.Context, id string, now time.Time, by By, none error, condition string, args ...any) error {
+	return tx.changeUser(ctx, id, now, by, EventUserDeleted, none, `
+		UPDATE end_user SET username = '', username_key = NULL, email = '', email_verified = FALSE, password = '', claims = '{}',
+			locale = '', admin = FALSE, epoch = epoch + 1, deleted_at = $2, updated_at = $2, forget = TRUE
+		WHERE id = $1 AND deleted_at IS NULL`+condition, args...)
 }

@@ -183,8 +183,15 @@ func (r *Replica) Via() http.RoundTripper { return r.via }
 // Data is its data directory.
 func (r *Replica) Data() string { return r.data }
 
-// Launch starts the server and does not wait until it is ready.
+// Launch starts the server unless it runs, and does not wait until it is ready. Two
+// faults at once may both want it: one that stopped it, and one of everything, after
+// which each server that is down is launched.
 func (r *Replica) Launch() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.process != nil && !r.process.Ended() {
+		return nil
+	}
 	process, err := oauthtest.Launch(r.Program, r.data, r.listen, func(c *exec.Cmd) {
 		c.Env = r.fleet.environment
 		if r.database != "" {
@@ -194,8 +201,6 @@ func (r *Replica) Launch() error {
 	if err != nil {
 		return err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.process = process
 	return nil
 }

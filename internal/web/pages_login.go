@@ -122,6 +122,8 @@ type LoginPage struct {
 	Client     *Client // who sent the person here; nil when nobody did
 	Action     string  // where the form posts to
 	Request    string  // the sealed authorization request; "" when nobody asked, which also hides Cancel
+	Return     string  // path below the issuer that a sign-in without a request leads to; "" for none
+	Confirm    bool    // somebody is signed in, and asked to prove it once more
 	FormToken  string
 	Username   string // filled in already, as login_hint or the last attempt had it
 	Error      LoginError
