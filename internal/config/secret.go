@@ -84,7 +84,8 @@ func (c *Config) CheckFiles() error {
 	_, authorityErr := c.ReadAuthorities()
 	_, tokenErr := c.ReadRegistrationTokens()
 	breached, breachedErr := c.OpenBreachedPasswords()
-	return errors.Join(err, authorityErr, tokenErr, breachedErr, c.VerifyBreachedPasswords(breached), breached.Close())
+	_, siteErr := c.Site()
+	return errors.Join(err, authorityErr, tokenErr, siteErr, breachedErr, c.VerifyBreachedPasswords(breached), breached.Close())
 }
 
 // ReadAuthorities returns those who vouch for servers that are fetched from; nil when
