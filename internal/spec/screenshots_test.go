@@ -27,6 +27,7 @@ type studio struct {
 	*oauthtest.Server
 	short, long, bare, native *landing
 	demo                      string // issuer of a demo beside it
+	brand                     *branded
 }
 
 // birch is where an answer would go from the pages that documents show.
@@ -190,7 +191,9 @@ func TestScreenshots(t *testing.T) {
 			s := newStudio(t, language, issuer)
 			tabs := map[string]*oauthtest.Tab{}
 			shown, all := map[string]bool{}, true
-			for _, sc := range scenes {
+			furnish(t, s)
+			s.brand = newBranded(t, language)
+			for _, sc := range slices.Concat(scenes, accountScenes, brandScenes) {
 				b := tabs[sc.as]
 				if b == nil {
 					b = oauthtest.NewTab(t)

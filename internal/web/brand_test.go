@@ -262,13 +262,14 @@ func TestTemplatesRefused(t *testing.T) {
 		"in a list":          {"consent.html", main(`{{range .Scopes}}{{if .Optional}}{{.Nobody}}{{end}}{{end}}`), "consent.html:3:"},
 		"with nothing there": {"login.html", main(`{{if not .Client}}{{.Nobody}}{{end}}`), "login.html:3:"},
 		"no such text":       {"home.html", main(`{{t "home.tilte"}}`), `home.html:3: no text "home.tilte"`},
+		"no such plural":     {"home.html", main(`{{plural "home.things" 2}}`), `home.html:3: no text "home.things"`},
 		"no such part":       {"home.html", main(`{{template "icon-nothing"}}`), `home.html:3:11: no such template "icon-nothing"`},
 		"no such asset":      {"home.html", main(`{{asset "x.css"}}`), `home.html:3:2: executing "main" at <asset "x.css">: error calling asset: no asset "x.css"`},
 		"not to be escaped":  {"home.html", main(`<a href={{if .Username}}"x{{end}}>`), "home.html:3"},
 		"no main":            {"home.html", "<main></main>", `home.html defines no template "main"`},
 		"broken layout":      {"layout.html", "<html>{{.Nothing}}</html>", "layout.html:1:8:"},
 		"broken parts":       {"parts.html", "{{define", "parts.html:1:"},
-		"unknown name":       {"hoem.html", "x", "hoem.html is the name of no template of ours; there are consent.html, error.html"},
+		"unknown name":       {"hoem.html", "x", "hoem.html is the name of no template of ours; there are account.html, "},
 		"too large":          {"home.html", main(strings.Repeat("x", 300_000)), "home.html is larger than 256 KiB"},
 	} {
 		_, err := web.NewPages(web.Site{Templates: templates(t, map[string]string{tt.file: tt.text})})

@@ -57,6 +57,7 @@ type Page interface {
 // pageKinds has one of every kind of page, to try the templates of an operator with.
 var pageKinds = []Page{
 	LoginPage{}, SelectAccountPage{}, ConsentPage{}, FormPostPage{Action: "https://client.example/"}, ErrorPage{}, LogoutPage{}, LoggedOutPage{}, HomePage{}, PlaygroundPage{}, PlaygroundWalkPage{},
+	OverviewPage{}, ProfilePage{}, SecurityPage{}, PasswordPage{}, SessionsPage{}, AppsPage{}, ActivityPage{}, DataPage{}, DeletePage{}, LeftPage{},
 }
 
 // A pageFrame is what a page tells about itself to the layout and the headers.
@@ -65,11 +66,12 @@ type pageFrame struct {
 	self       string   // path and query under which the page can be fetched again
 	uiLocales  string   // as the authorization request gave them, hostile or not
 	script     string   // the one asset it runs; "" means that it runs none
-	image      string   // https origin of the one foreign picture it shows
+	image      string   // https origins of the foreign pictures it shows
 	retryAfter int      // seconds; 0 sends no header
 	wide       bool     // for pages with code and tables
 	frames     []string // origins of the pages in frames
 	refresh    string   // address that the page leads on to by itself
+	isolated   bool     // no page of others shares its process or holds a handle to it
 	flow       bool     // part of an authorization or logout flow, see policy
 	accent     string   // colour of the client that the page is about, "" for the site's
 }
@@ -142,6 +144,9 @@ func (p *Pages) functions(c catalogue) template.FuncMap {
 		"logo":   func() string { return p.assets.byName[p.assets.logo] },
 		"policy": func() string { return policy },
 		"terms":  func() string { return terms },
+		"at":     func(path string) string { return p.site.Base + path },
+		"moment": c.moment,
+		"plural": c.plural,
 	}
 }
 
@@ -177,6 +182,9 @@ func (p *Pages) Render(w http.ResponseWriter, r *http.Request, status int, page 
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
+	if f.isolated {
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	}
 	h.Add("Vary", "Accept-Language, Cookie")
 	if f.refresh != "" {
 		h.Set("Refresh", strconv.Itoa(int(leaveAfter/time.Second))+"; url="+f.refresh)

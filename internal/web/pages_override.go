@@ -108,7 +108,7 @@ func (s templateSet) add(to *template.Template, name string) error {
 }
 
 // literalKey finds a text that a template names.
-var literalKey = regexp.MustCompile(`\b(?:t|before|after) "([^"]*)"`)
+var literalKey = regexp.MustCompile(`\b(?:t|before|after|plural) "([^"]*)"`)
 
 // check looks for mistakes of an operator's templates that would show only when a page is
 // asked for: texts that the catalogue does not have, fields that the page does not have,
@@ -129,7 +129,7 @@ func (s templateSet) check(c catalogue, functions template.FuncMap) error {
 	}
 	// A key that is put together of what a page holds is none while that is made up.
 	anything := func(key string, _ ...any) string { return key }
-	trial["t"], trial["before"], trial["after"] = anything, anything, anything
+	trial["t"], trial["before"], trial["after"], trial["plural"] = anything, anything, anything, anything
 	for _, page := range pageKinds {
 		pages, err := s.parse(trial)
 		if err != nil {
@@ -138,8 +138,8 @@ func (s templateSet) check(c catalogue, functions template.FuncMap) error {
 		for _, full := range []bool{false, true} {
 			view := layoutView{Title: "x", Page: page.view()}
 			if full {
-				view = filled(reflect.ValueOf(view)).Interface().(layoutView)
-				view.Script, view.Page = "password.js", filled(reflect.ValueOf(page.view())).Interface()
+				view.Home, view.Script, view.Accent, view.Choices = "x", "password.js", "x", make([]languageChoice, 2)
+				view.Page = filled(page.view())
 			}
 			if err := pages[page.template()].ExecuteTemplate(io.Discard, "layout.html", view); err != nil {
 				return err
@@ -165,11 +165,15 @@ func (s templateSet) checkKeys(name string, c catalogue) error {
 }
 
 // filled is a copy of a value with something in all of its exported fields.
-func filled(v reflect.Value) reflect.Value {
-	to := reflect.New(v.Type()).Elem()
-	to.Set(v)
+func filled(v any) any {
+	if v == nil {
+		return nil
+	}
+	from := reflect.ValueOf(v)
+	to := reflect.New(from.Type()).Elem()
+	to.Set(from)
 	fill(to, 0)
-	return to
+	return to.Interface()
 }
 
 func fill(v reflect.Value, depth int) {
