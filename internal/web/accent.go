@@ -57,17 +57,41 @@ func mix(from, to color, share float64) color {
 	return mixed
 }
 
-// until goes from one colour towards another in small steps until it is readable on all
-// of the grounds. The last step is the other colour itself, which must be.
-func until(from, to color, grounds ...color) color {
+// lighten goes from a colour towards white, by 0 to 1, and keeps its hue and saturation as
+// HSL has them: a mixture with white would be grey.
+func lighten(from color, share float64) color {
+	high, low := float64(max(from[0], from[1], from[2]))/255, float64(min(from[0], from[1], from[2]))/255
+	was := (high + low) / 2
+	lightness := was + (1-was)*share
+	saturation := 0.0
+	if high > low {
+		saturation = (high - low) / (1 - math.Abs(2*was-1))
+	}
+	spread := saturation * (1 - math.Abs(2*lightness-1)) / 2
+	var lighter color
+	for i, v := range from {
+		place := 0.0 // of this part between the lowest, -1, and the highest, 1
+		if high > low {
+			place = 2*(float64(v)/255-low)/(high-low) - 1
+		}
+		lighter[i] = uint8(math.Round(255 * (lightness + spread*place)))
+	}
+	return lighter
+}
+
+// darken goes from a colour towards black, by 0 to 1.
+func darken(from color, share float64) color { return mix(from, color{}, share) }
+
+// until goes on from a colour in small steps until it is readable on all of the grounds.
+// The last step must be.
+func until(from color, step func(color, float64) color, grounds ...color) color {
 	const steps = 64
 	for i := range steps {
-		c := mix(from, to, float64(i)/steps)
-		if readable(c, grounds...) {
+		if c := step(from, float64(i)/steps); readable(c, grounds...) {
 			return c
 		}
 	}
-	return to
+	return step(from, 1)
 }
 
 func readable(c color, grounds ...color) bool {
@@ -79,32 +103,41 @@ func readable(c color, grounds ...color) bool {
 	return true
 }
 
-// An accent is what a brand's colour becomes in one scheme.
-type accent struct{ fill, hover, on, tint color }
+// An accent is what a brand's colour becomes in one scheme: for links and lines, under the
+// mouse, with letters on it, and as a ground.
+type accent struct{ line, hover, on, tint color }
 
-// light makes an accent of a colour for light surfaces: as dark as it must be for links,
-// and for white letters on buttons.
+// light makes an accent of a colour for light surfaces: as dark as it must be.
 func (c color) light() accent {
-	black := color{}
-	tint := until(mix(white, c, 0.12), white, lightMuted)
-	fill := until(c, black, append([]color{tint}, lightest...)...)
-	return accent{fill: fill, hover: mix(fill, black, 0.2), on: white, tint: tint}
+	tint := until(mix(white, c, 0.12), lighten, lightMuted)
+	line := until(c, darken, append([]color{tint}, lightest...)...)
+	return accent{line: line, hover: darken(line, 0.2), on: white, tint: tint}
 }
 
 // dark makes an accent of a colour for dark surfaces.
 func (c color) dark() accent {
-	ground := darkest[1]
-	tint := until(mix(ground, c, 0.18), ground, darkMuted)
-	fill := until(c, white, append([]color{tint}, darkest...)...)
-	return accent{fill: fill, hover: mix(fill, white, 0.2), on: until(mix(fill, color{}, 0.85), color{}, fill), tint: tint}
+	tint := until(mix(darkest[1], c, 0.18), darken, darkMuted)
+	line := until(c, lighten, append([]color{tint}, darkest...)...)
+	return accent{line: line, hover: lighten(line, 0.2), on: until(darken(line, 0.85), darken, line), tint: tint}
 }
 
-// accentSheet is the stylesheet that gives pages the accent of a colour. Both variants
-// keep the contrast of WCAG AA on every surface of ours, whatever the colour is.
+// A button has the brand's colour as it is, with letters that can be read on it. What sets
+// it off from its ground is its border, which is a line.
+type button struct{ fill, hover, on color }
+
+func (c color) button() button {
+	if readable(white, c) {
+		return button{c, darken(c, 0.12), white}
+	}
+	return button{c, lighten(c, 0.2), until(darken(c, 0.85), darken, c)}
+}
+
+// accentSheet is the stylesheet that gives pages the accent of a colour. Whatever the
+// colour is, its variants keep the contrast of WCAG AA on every surface of ours.
 func accentSheet(rgb color) []byte {
-	l, d := rgb.light(), rgb.dark()
-	return fmt.Appendf(nil, ":root{--jade:light-dark(%s,%s);--jade-hover:light-dark(%s,%s);--on-jade:light-dark(%s,%s);--jade-tint:light-dark(%s,%s)}\n",
-		l.fill, d.fill, l.hover, d.hover, l.on, d.on, l.tint, d.tint)
+	l, d, b := rgb.light(), rgb.dark(), rgb.button()
+	return fmt.Appendf(nil, ":root{--jade:light-dark(%s,%s);--jade-hover:light-dark(%s,%s);--on-jade:light-dark(%s,%s);--jade-tint:light-dark(%s,%s);--fill:%s;--fill-hover:%s;--on-fill:%s}\n",
+		l.line, d.line, l.hover, d.hover, l.on, d.on, l.tint, d.tint, b.fill, b.hover, b.on)
 }
 
 // accentPath is the address of that stylesheet, "" for what is no colour. The colour is in

@@ -5,8 +5,7 @@ import "net/http"
 // Address tells who calls.
 func (e *Edge) Address(r *http.Request) string { return e.address(r) }
 
-// AccentVariants are the colours that an accent becomes: fill, hover, on and tint, light
-// and dark, each with the surfaces that it must be read on.
+// AccentVariants are the contrasts of what an accent becomes with all that it is read on.
 func AccentVariants(rgb [3]uint8) map[string]float64 {
 	worst := map[string]float64{}
 	note := func(what string, a, b color) {
@@ -20,15 +19,18 @@ func AccentVariants(rgb [3]uint8) map[string]float64 {
 		muted    color
 	}{"light": {color(rgb).light(), lightest, lightMuted}, "dark": {color(rgb).dark(), darkest, darkMuted}} {
 		for _, surface := range append([]color{tt.tint}, tt.surfaces...) {
-			note(scheme+" link", tt.fill, surface)
+			note(scheme+" link", tt.line, surface)
 		}
 		for _, surface := range tt.surfaces {
 			note(scheme+" link under the mouse", tt.hover, surface)
 		}
-		note(scheme+" button", tt.on, tt.fill)
-		note(scheme+" button under the mouse", tt.on, tt.hover)
+		note(scheme+" letters", tt.on, tt.line)
+		note(scheme+" letters under the mouse", tt.on, tt.hover)
 		note(scheme+" text on the tint", tt.muted, tt.tint)
 	}
+	b := color(rgb).button()
+	note("button", b.on, b.fill)
+	note("button under the mouse", b.on, b.hover)
 	return worst
 }
 

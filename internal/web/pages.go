@@ -136,17 +136,18 @@ func (p *Pages) functions(c catalogue) template.FuncMap {
 	policy, _ := httpsAddress(p.site.PolicyURI)
 	terms, _ := httpsAddress(p.site.TermsURI)
 	return template.FuncMap{
-		"t":      c.text,
-		"before": c.before,
-		"after":  c.after,
-		"asset":  p.assets.path,
-		"home":   func() string { return p.site.Base + "/" },
-		"logo":   func() string { return p.assets.byName[p.assets.logo] },
-		"policy": func() string { return policy },
-		"terms":  func() string { return terms },
-		"at":     func(path string) string { return p.site.Base + path },
-		"moment": c.moment,
-		"plural": c.plural,
+		"t":       c.text,
+		"before":  c.before,
+		"after":   c.after,
+		"asset":   p.assets.path,
+		"home":    func() string { return p.site.Base + "/" },
+		"logo":    func() string { return p.assets.byName[p.assets.logo] },
+		"branded": func() bool { return p.site.Name != "" || p.site.Logo != nil },
+		"policy":  func() string { return policy },
+		"terms":   func() string { return terms },
+		"at":      func(path string) string { return p.site.Base + path },
+		"moment":  c.moment,
+		"plural":  c.plural,
 	}
 }
 
