@@ -1,8 +1,11 @@
 package spec_test
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/hufu-auth/hufu/internal/config"
@@ -51,14 +54,28 @@ var brandScenes = []scene{
 	{"brand-account", "", opens(func(s *studio) string { return s.brand.URL + "/account" })},
 }
 
-// What an operator configures about the looks is in pages and metadata; what is wrong with
-// it is told before a server starts.
+// What an operator configures about the looks is in pages, below a path too, and in
+// metadata.
 func TestBranding(t *testing.T) {
 	t.Parallel()
 	s := newBranded(t, "en")
 	metadata := s.Get(t, "/.well-known/openid-configuration")
 	if metadata.Text("op_policy_uri") != s.Config.PolicyURI || metadata.Text("op_tos_uri") != s.Config.TermsURI {
 		t.Errorf("metadata: %s", metadata.Body)
+	}
+	directory := t.TempDir()
+	ok(t, os.WriteFile(filepath.Join(directory, "home.html"), []byte(`{{define "main"}}<main><h1>{{t "home.title"}}: {{.Issuer}}</h1></main>{{end}}`), 0o600))
+	own := oauthtest.Start(t, func(c *config.Config) {
+		c.Issuer += "/auth"
+		c.Templates, c.AccentColor, c.SiteName = directory, "#6b4ba3", "Lighthouse"
+	})
+	page := string(own.Get(t, "/").Body)
+	if !strings.Contains(page, "<main><h1>Welcome: "+own.URL+"</h1></main>") || !strings.Contains(page, `<span>Lighthouse</span>`) {
+		t.Errorf("the operator's own page:\n%s", page)
+	}
+	sheet := regexp.MustCompile(`/auth/assets/[0-9a-f]+/accent-6b4ba3\.css`).FindString(page)
+	if answer := own.Get(t, strings.TrimPrefix(sheet, "/auth")); answer.StatusCode != http.StatusOK || !strings.Contains(string(answer.Body), "--fill:#6b4ba3;") {
+		t.Errorf("%q: %d, %s", sheet, answer.StatusCode, answer.Body)
 	}
 	plain := oauthtest.Start(t).Get(t, "/.well-known/openid-configuration")
 	if plain.JSON("op_policy_uri") != nil || plain.JSON("op_tos_uri") != nil {

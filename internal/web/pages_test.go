@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
@@ -157,11 +159,27 @@ func BenchmarkPages(b *testing.B) {
 		b.Run(kind, func(b *testing.B) {
 			b.ReportAllocs()
 			r := get("/p")
+			before := cpu(b)
 			for b.Loop() {
 				render(b, pages, r, page)
 			}
+			each := (cpu(b) - before) / time.Duration(b.N)
+			b.ReportMetric(float64(each.Microseconds()), "µs-CPU/op")
+			if each > time.Millisecond {
+				b.Errorf("%s of CPU for a page", each)
+			}
 		})
 	}
+}
+
+// cpu is the time that this process has spent so far.
+func cpu(b *testing.B) time.Duration {
+	b.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 var allReasons = []web.Reason{
