@@ -31,7 +31,7 @@ func TestPasswordPolicy_OwnPage(t *testing.T) {
 	b := home(t, s, "alice")
 	before := theUser(t, s, "alice").Password
 	for _, tt := range []struct{ password, english, chinese string }{
-		{"too short", "10 characters or more", "至少使用 10 个字符"},
+		{"too short", "fewer than 10 characters", "不足 10 个字符"},
 		{strings.Repeat("very long ", 103), "longer than we can take", "密码太长了"},
 		{"Alice-Liddell-1", "easy to guess", "太容易被猜到"},
 		{"dodgson2024!", "easy to guess", "太容易被猜到"},
