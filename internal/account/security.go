@@ -16,16 +16,18 @@ func (e *Endpoint) security(v *visit) error {
 
 func (e *Endpoint) showPassword(v *visit) error { return e.passwordPage(v, http.StatusOK, "") }
 
-func (e *Endpoint) passwordPage(v *visit, status int, problem string) error {
+func (e *Endpoint) passwordPage(v *visit, status int, problem web.PasswordProblem) error {
 	return e.Pages.Render(v.w, v.r, status, web.PasswordPage{Person: e.person(v), HasPassword: v.user.Password != "", Problem: problem})
 }
 
 // changePassword sets another password, which ends everything that was made under the
 // old one, and goes on in this browser under a new session (SE-01, SE-05).
 func (e *Endpoint) changePassword(v *visit) error {
-	hash, err := e.Passwords.HashNew(v.r.Context(), e.Hasher, v.form.Get("password"), login.OwnNames(v.user)...)
-	if _, refused := errors.AsType[*login.PasswordError](err); refused {
-		return e.passwordPage(v, http.StatusUnprocessableEntity, "password.refused")
+	password := v.form.Get("password")
+	hash, err := e.Passwords.HashNew(v.r.Context(), e.Hasher, password, login.OwnNames(v.user)...)
+	if refused, ok := errors.AsType[*login.PasswordError](err); ok {
+		web.EventOf(v.r.Context()).Failure = err
+		return e.passwordPage(v, http.StatusUnprocessableEntity, refused.Problem)
 	}
 	if err != nil {
 		return err

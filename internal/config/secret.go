@@ -85,7 +85,8 @@ func (c *Config) CheckFiles() error {
 	_, tokenErr := c.ReadRegistrationTokens()
 	_, mailErr := c.ReadMailPassword()
 	breached, breachedErr := c.OpenBreachedPasswords()
-	return errors.Join(err, authorityErr, tokenErr, mailErr, breachedErr, c.VerifyBreachedPasswords(breached), breached.Close())
+	_, siteErr := c.Site()
+	return errors.Join(err, authorityErr, tokenErr, mailErr, siteErr, breachedErr, c.VerifyBreachedPasswords(breached), breached.Close())
 }
 
 // ReadAuthorities returns those who vouch for servers that are fetched from; nil when

@@ -30,6 +30,7 @@ func (c *Config) validate() error {
 		c.checkScopes(),
 		c.checkRegistration(),
 		c.checkMail(),
+		c.checkSite(),
 	)
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 // The filter of common passwords: HUFU_PASSWORD_LISTS names a directory of text files,
-// one password a line. docs/decisions/0019 says where those of this one came from.
+// one password a line. docs/decisions/0020 says where those of this one came from.
 //
 //go:generate sh -c "go run ./makecommon \"$HUFU_PASSWORD_LISTS\" common_passwords.bin"
 //go:embed common_passwords.bin

@@ -301,7 +301,7 @@ func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, 
 	}
 	discovery := &openid.Discovery{
 		Issuer: iss, Store: s.Store, At: at, Forbidden: c.ForbiddenGrants, Registrable: c.RegistrableGrants(),
-		Scopes: scopeNames(c.Scopes), JWKSMaxAge: c.JWKSMaxAge,
+		Scopes: scopeNames(c.Scopes), JWKSMaxAge: c.JWKSMaxAge, PolicyURI: c.PolicyURI, TermsURI: c.TermsURI,
 	}
 	userInfo := &openid.UserInfo{Issuer: iss, Store: s.Store, Now: s.now}
 	logout := &openid.Logout{Store: s.Store, Issuer: iss, Sessions: sessions, Browsers: browsers, Pages: pages, Now: s.now, Base: base}

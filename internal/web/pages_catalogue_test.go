@@ -73,7 +73,7 @@ func keysMadeInGo() map[string]bool {
 		used["login.error."+string(e)] = true
 	}
 	for _, p := range passwordProblems {
-		used[p.key()] = true
+		used[p.Key()] = true
 	}
 	for _, s := range scopesInWords {
 		used["scope."+s+".title"], used["scope."+s+".text"] = true, true
@@ -113,7 +113,7 @@ func keysMadeInGo() map[string]bool {
 
 // accountKeys are those of the pages of an account that are put together.
 func accountKeys() []string {
-	keys := []string{"activity.other", "password.refused", "language.en", "language.zh"}
+	keys := []string{"activity.other", "language.en", "language.zh"}
 	for _, done := range AccountDone {
 		keys = append(keys, "account.done."+done)
 	}

@@ -63,6 +63,7 @@ type NewPasswordPage struct {
 }
 
 func (NewPasswordPage) template() string { return "new_password.html" }
+func (p NewPasswordPage) view() any      { return p }
 func (p NewPasswordPage) frame() pageFrame {
 	title := "newpassword.title"
 	if p.Invitation {
@@ -70,14 +71,6 @@ func (p NewPasswordPage) frame() pageFrame {
 	}
 	return pageFrame{title: title, self: p.Self, script: "password.js", retryAfter: p.RetryAfter}
 }
-
-// A newPasswordView is what new_password.html reads.
-type newPasswordView struct {
-	NewPasswordPage
-	ProblemKey string
-}
-
-func (p NewPasswordPage) view() any { return newPasswordView{p, p.Problem.key()} }
 
 // A SetUpPage asks for the name, the address and the password of the first administrator;
 // path /login/setup.
@@ -115,11 +108,11 @@ func (p SetUpPage) frame() pageFrame {
 // A setUpView is what set_up.html reads.
 type setUpView struct {
 	SetUpPage
-	NameKey, ProblemKey string
+	NameKey string
 }
 
 func (p SetUpPage) view() any {
-	v := setUpView{SetUpPage: p, ProblemKey: p.Problem.key()}
+	v := setUpView{SetUpPage: p}
 	if p.NameProblem != "" {
 		v.NameKey = "name.problem." + string(p.NameProblem)
 	}

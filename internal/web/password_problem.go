@@ -17,10 +17,5 @@ const (
 
 var passwordProblems = []PasswordProblem{PasswordShort, PasswordLong, PasswordOwn, PasswordRepeated, PasswordSequence, PasswordCommon, PasswordBreached}
 
-// key is the problem's place in the catalogues, "" for none.
-func (p PasswordProblem) key() string {
-	if p == "" {
-		return ""
-	}
-	return "password.problem." + string(p)
-}
+// Key is where the catalogues say it, for a template.
+func (p PasswordProblem) Key() string { return "password.problem." + string(p) }
