@@ -29,6 +29,7 @@ const (
 	SecondFactorAdded   Kind = "second_factor_added"
 	SecondFactorRemoved Kind = "second_factor_removed"
 	RecoveryCodesMade   Kind = "recovery_codes_made"
+	RecoveryCodeUsed    Kind = "recovery_code_used"
 	PasskeyAdded        Kind = "passkey_added"
 	PasskeyRemoved      Kind = "passkey_removed"
 	EmailChanged        Kind = "email_changed" // told to the old address
@@ -37,7 +38,7 @@ const (
 // links and notices are all kinds that there are.
 var (
 	links   = []Kind{Reset, Invitation, Verify}
-	notices = []Kind{NewDevice, PasswordChanged, SecondFactorAdded, SecondFactorRemoved, RecoveryCodesMade, PasskeyAdded, PasskeyRemoved, EmailChanged}
+	notices = []Kind{NewDevice, PasswordChanged, SecondFactorAdded, SecondFactorRemoved, RecoveryCodesMade, RecoveryCodeUsed, PasskeyAdded, PasskeyRemoved, EmailChanged}
 )
 
 // A Message is what is to be told to somebody. The caller decides what and to whom; how

@@ -59,6 +59,11 @@ func (s *Server) newOutbox(o Options) (*outbox, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, kind := range store.NoticeKinds() { // an event that nobody has words for would be told to nobody
+		if _, err := writer.Write(&mail.Message{Kind: mail.Kind(kind)}); err != nil {
+			return nil, err
+		}
+	}
 	b := &outbox{
 		store: s.Store, writer: writer, issuer: c.Issuer, now: s.now, log: o.Log,
 		open:  func(sealed string) ([]byte, error) { return s.Ring.Open(issuer.PurposeMail, sealed) },

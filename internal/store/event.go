@@ -53,6 +53,7 @@ const (
 	EventSecondFactorAdded   = "user.second_factor_added"
 	EventSecondFactorRemoved = "user.second_factor_removed"
 	EventRecoveryCodesMade   = "user.recovery_codes_made"
+	EventRecoveryCodeUsed    = "user.recovery_code_used"
 	EventPasskeyAdded        = "user.passkey_added"
 	EventPasskeyRemoved      = "user.passkey_removed"
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 )
@@ -34,8 +35,20 @@ const (
 // the letter says stands in package mail, under the name without "user.".
 var noticed = map[string]bool{
 	EventNewDevice: true, EventUserPassword: true, EventEmailChanged: true, EventSecondFactorAdded: true, EventSecondFactorRemoved: true,
-	EventRecoveryCodesMade: true, EventPasskeyAdded: true, EventPasskeyRemoved: true,
+	EventRecoveryCodesMade: true, EventRecoveryCodeUsed: true, EventPasskeyAdded: true, EventPasskeyRemoved: true,
 }
+
+// NoticeKinds are the kinds of mail that events write.
+func NoticeKinds() []string {
+	var kinds []string
+	for event := range noticed {
+		kinds = append(kinds, noticeKind(event))
+	}
+	slices.Sort(kinds)
+	return kinds
+}
+
+func noticeKind(event string) string { return strings.TrimPrefix(event, "user.") }
 
 // notice writes the mail that tells of an event, if the servers send any. The first
 // sign-in of all is with a new browser always, and tells nobody anything.
@@ -47,7 +60,7 @@ func (tx *Tx) notice(ctx context.Context, e Event) error {
 		WHERE u.id = $3 AND u.email_verified AND u.email <> '' AND u.deleted_at IS NULL AND s.sends_mail
 		  AND ($9 <> $10 OR EXISTS (SELECT 1 FROM event v WHERE v.user_id = $3 AND v.kind = $11))
 		ON CONFLICT (id) DO NOTHING`,
-		e.ID, strings.TrimPrefix(e.Kind, "user."), e.UserID, e.At.Unix(), e.By.Address, e.By.UserAgent, e.At.UnixMilli(), e.At.Add(noticeLife).Unix(),
+		e.ID, noticeKind(e.Kind), e.UserID, e.At.Unix(), e.By.Address, e.By.UserAgent, e.At.UnixMilli(), e.At.Add(noticeLife).Unix(),
 		e.Kind, EventNewDevice, EventSignIn)
 	return err
 }

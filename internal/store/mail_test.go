@@ -29,7 +29,7 @@ func TestNotices(t *testing.T) {
 		for _, u := range []*store.User{known, typed} {
 			must(t, s.SetPassword(t.Context(), u.ID, "hash", now, by))
 			for _, kind := range []string{
-				store.EventSecondFactorAdded, store.EventSecondFactorRemoved, store.EventRecoveryCodesMade, store.EventPasskeyAdded, store.EventPasskeyRemoved,
+				store.EventSecondFactorAdded, store.EventSecondFactorRemoved, store.EventRecoveryCodesMade, store.EventRecoveryCodeUsed, store.EventPasskeyAdded, store.EventPasskeyRemoved,
 				store.EventSignIn, store.EventUserChanged, store.EventSignOut, store.EventConsent, "user.something_else",
 			} {
 				record(kind, u.ID)
@@ -37,7 +37,7 @@ func TestNotices(t *testing.T) {
 		}
 		record(store.EventUserPassword, "nobody")
 		got := mailsOf(t, s)
-		wanted := []string{"passkey_added", "passkey_removed", "password_changed", "recovery_codes_made", "second_factor_added", "second_factor_removed"}
+		wanted := []string{"passkey_added", "passkey_removed", "password_changed", "recovery_code_used", "recovery_codes_made", "second_factor_added", "second_factor_removed"}
 		for i, kind := range wanted {
 			wanted[i] = kind + " to known@example.com"
 		}
