@@ -26,6 +26,7 @@ func second[T any](_ T, err error) error { return err }
 func everyCall(p *party) []call {
 	all := grantCalls(p)
 	all = append(all, userCalls(p)...)
+	all = append(all, accountCalls(p)...)
 	all = append(all, clientCalls(p)...)
 	return append(all, serverCalls(p)...)
 }
