@@ -16,7 +16,9 @@ func accountCalls(p *party) []call {
 	return []call{
 		{"CreateUser", func(ctx context.Context) error { return p.CreateUser(ctx, erin, by) }},
 		{"ChangePassword", func(ctx context.Context) error { return second(p.ChangePassword(ctx, erin.ID, 1, "hash", now, by)) }},
-		{"CreateSession", func(ctx context.Context) error { return p.CreateSession(ctx, session("erin 1"), "id of erin 1", "", by) }},
+		{"CreateSession", func(ctx context.Context) error {
+			return p.CreateSession(ctx, session("erin 1"), "id of erin 1", "", by)
+		}},
 		{"Sessions", func(ctx context.Context) error { return second(p.Sessions(ctx, erin.ID, now, time.Hour, 10)) }},
 		{"EndOtherSessions", func(ctx context.Context) error { return p.EndOtherSessions(ctx, erin.ID, "erin 1", now, by) }},
 		{"EndUserSession", func(ctx context.Context) error { return p.EndUserSession(ctx, erin.ID, "erin 1", now, by) }},
