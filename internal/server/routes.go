@@ -41,6 +41,8 @@ func (s *Server) routes(o Options) (http.Handler, error) {
 	page(authorize.ResumePath, "GET", authorization.Resume)
 	page(authorize.ConsentPath, "GET, HEAD, POST", authorization.Consent)
 	page(login.Path, "GET, HEAD, POST", signIn.Serve)
+	page(login.SecondFactorPath, "GET, HEAD, POST", signIn.SecondFactor)
+	page(login.SetUpPath, "GET, HEAD, POST", signIn.SetUp)
 	page(login.SelectPath, "GET, HEAD, POST", signIn.SelectAccount)
 	page(openid.EndSessionPath, "GET, HEAD, POST", logout.EndSession)
 	page(openid.LoggedOutPath, "GET, HEAD", logout.Done)

@@ -109,7 +109,9 @@ func userCalls(p *party) []call {
 		{"User", func(ctx context.Context) error { return second(p.User(ctx, bob.ID)) }},
 		{"Users", func(ctx context.Context) error { return second(p.Users(ctx, "", 10)) }},
 		{"UpdateUser", func(ctx context.Context) error { return p.UpdateUser(ctx, bob, &next, now, by) }},
-		{"AddAuthenticatorApp", func(ctx context.Context) error { return second(p.AddAuthenticatorApp(ctx, bobsApp, 1, []string{"a"}, by)) }},
+		{"AddAuthenticatorApp", func(ctx context.Context) error {
+			return second(p.AddAuthenticatorApp(ctx, bobsApp, 1, []string{"a"}, by))
+		}},
 		{"AuthenticatorApp", func(ctx context.Context) error { return second(p.AuthenticatorApp(ctx, bob.ID)) }},
 		{"SecondFactors", func(ctx context.Context) error { return second(p.SecondFactors(ctx, bob.ID)) }},
 		{"UseAuthenticatorApp", func(ctx context.Context) error { return p.UseAuthenticatorApp(ctx, bob.ID, "app", 1, now) }},

@@ -71,6 +71,10 @@ func keysMadeInGo() map[string]bool {
 	for _, e := range loginErrors {
 		used["login.error."+string(e)] = true
 	}
+	used["factor.error.throttled.wait"] = true
+	for _, e := range secondFactorErrors {
+		used["factor.error."+string(e)] = true
+	}
 	for _, s := range scopesInWords {
 		used["scope."+s+".title"], used["scope."+s+".text"] = true, true
 	}
@@ -85,7 +89,7 @@ func keysMadeInGo() map[string]bool {
 	for _, key := range playgroundKeys() {
 		used[key] = true
 	}
-	for _, page := range []Page{LoginPage{}, SelectAccountPage{}, ConsentPage{}, LogoutPage{}, LoggedOutPage{}, FormPostPage{}, HomePage{}} {
+	for _, page := range []Page{LoginPage{}, SelectAccountPage{}, ConsentPage{}, LogoutPage{}, LoggedOutPage{}, FormPostPage{}, HomePage{}, SecondFactorPage{}, SetUpFactorPage{}, RecoveryCodesPage{}} {
 		used[page.frame().title] = true
 	}
 	return used
