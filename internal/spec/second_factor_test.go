@@ -98,7 +98,7 @@ func TestSecondFactor_SignIn(t *testing.T) {
 	}
 	// A sign-in that no app asked for.
 	b = halfway(t, s, "alice", "/login")
-	if b.EnterCode(t, phone.Code(t)); b.Page.Request.URL.Path != "/" || !strings.Contains(string(b.Page.Body), "alice") {
+	if b.EnterCode(t, phone.Code(t)); b.Page.Request.URL.Path != "/account" || !strings.Contains(string(b.Page.Body), "alice") {
 		t.Errorf("after the code: %s", b.Page.Request.URL)
 	}
 }

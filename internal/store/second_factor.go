@@ -158,16 +158,6 @@ func (tx *Tx) dropRecoveryCodes(ctx context.Context, userID string) error {
 	return err
 }
 
-// forgetFactors removes every second factor of somebody who is gone.
-func (tx *Tx) forgetFactors(ctx context.Context, userID string) error {
-	for _, table := range []string{"authenticator_app", "recovery_code"} {
-		if _, err := tx.exec(ctx, `DELETE FROM `+table+` WHERE user_id = $1`, userID); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // RecoveryCodesLeft is how many recovery codes a user has.
 func (q *queries) RecoveryCodesLeft(ctx context.Context, userID string) (left int, err error) {
 	err = q.row(ctx, `SELECT COUNT(*) FROM recovery_code WHERE user_id = $1`, userID).Scan(&left)

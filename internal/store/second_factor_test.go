@@ -97,6 +97,9 @@ func TestAuthenticatorAppNotLive(t *testing.T) {
 		_, err = s.AddAuthenticatorApp(t.Context(), app(u, "first"), u.Epoch+1, []string{"a"}, by)
 		must(t, err)
 		must(t, s.DeleteUser(t.Context(), u.ID, now, by))
+		for range 20 {
+			must(t, second(s.DeleteExpired(t.Context(), now)))
+		}
 		for _, table := range []string{"authenticator_app", "recovery_code"} {
 			wantCount(t, s, table, 0, `SELECT COUNT(*) FROM `+table)
 		}
