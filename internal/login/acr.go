@@ -26,6 +26,17 @@ const (
 	methodMFA      = "mfa"
 )
 
+// withSecondFactor adds to some methods what a code of a second factor is.
+func withSecondFactor(amr []string) []string {
+	amr = slices.Clone(amr)
+	for _, method := range []string{methodOTP, methodMFA} {
+		if !slices.Contains(amr, method) {
+			amr = append(amr, method)
+		}
+	}
+	return amr
+}
+
 // acrOf is the acr of a sign-in by some methods.
 func acrOf(amr []string) string {
 	if slices.Contains(amr, methodMFA) {
