@@ -64,4 +64,18 @@ var factorScenes = []scene{
 			t.Errorf("no recovery codes: %s", b.URL(t))
 		}
 	}},
+	{"account-second-factor-set-up", "hanna", opens(func(s *studio) string { return s.URL + "/account/second-factor" })},
+	{"account-second-factor-wrong", "hanna", func(t *testing.T, _ *studio, b *oauthtest.Tab) {
+		b.Type(t, "#code", "000000")
+		b.Follow(t, "#set-up-submit")
+	}},
+	{"account-recovery-codes", "hanna", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		var key string
+		b.Eval(t, `document.getElementById("app-key").textContent`, &key)
+		b.Type(t, "#code", oauthtest.AuthenticatorOf(s.Server, key).Code(t))
+		b.Follow(t, "#set-up-submit")
+	}},
+	{"account-security-two-step", "hanna", func(t *testing.T, _ *studio, b *oauthtest.Tab) { b.Follow(t, "#recovery-continue") }},
+	{"account-second-factor", "hanna", opens(func(s *studio) string { return s.URL + "/account/second-factor" })},
+	{"account-second-factor-remove", "hanna", func(t *testing.T, _ *studio, b *oauthtest.Tab) { b.Click(t, "#remove-details summary") }},
 }

@@ -45,6 +45,7 @@ func newStudio(t *testing.T, language, issuer string) *studio {
 	s.User(t, "a.rather-long.user.name@department.example.org")
 	s.User(t, "fred")
 	s.User(t, "greta")
+	s.User(t, "hanna")
 	names := map[string][2]string{
 		"en": {"Silver Birch", "The Incorporated Society for Very Long Application Names of Northumberland"},
 		"zh": {"银桦日历", "全国中小学生课外阅读与综合实践活动信息管理服务平台（试运行版）"},
