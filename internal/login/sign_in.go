@@ -123,8 +123,8 @@ func (e *Endpoint) stand(r *http.Request, form oauth.Form) (*standing, error) {
 		return s, err
 	}
 	s.user, err = e.Factors.Store.User(r.Context(), session.UserID)
-	if errors.Is(err, store.ErrNotFound) {
-		return s, errBeginAgain
+	if errors.Is(err, store.ErrNotFound) || err == nil && s.user.Epoch != session.UserEpoch {
+		return s, errBeginAgain // deleted or changed since the session was read
 	}
 	s.session, s.proved = session, session.AuthTime
 	return s, err
