@@ -22,6 +22,7 @@ type Endpoint struct {
 	Pages      *web.Pages
 	Hasher     *login.Hasher
 	Factors    *login.Factors
+	Passwords  *login.PasswordPolicy
 	Now        func() time.Time
 	Base       string // path of the issuer
 	SignOutURL string

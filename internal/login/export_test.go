@@ -8,3 +8,16 @@ func ParsePHC(text string) (again string, memory, time uint32, threads uint8, er
 
 // Nobody is the hash that is checked when there is none.
 var Nobody = NewHasher(1, 1).nobody().String()
+
+// CommonPasswords is the filter that the server carries, MaxCommon how many one may hold.
+var CommonPasswords = commonPasswords
+
+// MaxCommon is how many skeletons a filter may hold.
+const MaxCommon = maxCommon
+
+// InFilter looks a password up in a filter, as it is.
+func InFilter(filter, password string) bool {
+	return inFilter(filter, filterValue(skeleton(foldPassword(password)))) || inFilter(filter, filterValue(skeleton(second(core(foldPassword(password))))))
+}
+
+func second(_, b, _ []rune) []rune { return b }

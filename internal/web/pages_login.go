@@ -16,6 +16,8 @@ type Client struct {
 	PolicyURI string
 	TermsURI  string // tos_uri
 	HomeURI   string // client_uri
+
+	AccentColor string // #RRGGBB, chosen by the operator; "" for the site's
 }
 
 // A clientView is a Client after judgement.
@@ -137,7 +139,7 @@ func (LoginPage) template() string { return "login.html" }
 func (p LoginPage) frame() pageFrame {
 	f := pageFrame{title: "login.title", self: p.Self, uiLocales: p.UILocales, script: "password.js", flow: true, retryAfter: p.RetryAfter}
 	if p.Client != nil {
-		f.image = p.Client.view().logoOrigin
+		f.image, f.accent = p.Client.view().logoOrigin, p.Client.AccentColor
 	}
 	return f
 }

@@ -53,7 +53,7 @@ type SignInStep struct {
 func (p SignInStep) frame(title string, retryAfter int) pageFrame {
 	f := pageFrame{title: title, self: p.Self, uiLocales: p.UILocales, flow: true, retryAfter: retryAfter}
 	if p.Client != nil {
-		f.image = p.Client.view().logoOrigin
+		f.image, f.accent = p.Client.view().logoOrigin, p.Client.AccentColor
 	}
 	return f
 }
