@@ -11,7 +11,15 @@ import (
 
 // security lists the ways to sign in.
 func (e *Endpoint) security(v *visit) error {
-	return e.Pages.Render(v.w, v.r, http.StatusOK, web.SecurityPage{Person: e.person(v), HasPassword: v.user.Password != ""})
+	left, err := e.Store.RecoveryCodesLeft(v.r.Context(), v.user.ID)
+	if err != nil {
+		return err
+	}
+	_, err = e.Store.AuthenticatorApp(v.r.Context(), v.user.ID)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return e.Pages.Render(v.w, v.r, http.StatusOK, web.SecurityPage{Person: e.person(v), HasPassword: v.user.Password != "", HasApp: err == nil, CodesLeft: left})
 }
 
 func (e *Endpoint) showPassword(v *visit) error { return e.passwordPage(v, http.StatusOK, "") }

@@ -106,7 +106,7 @@ func (a *app) listen(ctx context.Context, s *server.Server, c *config.Config, o 
 // offerSetUp prints the link by which the first administrator is made, as long as there
 // never was one. It stands on standard output and not in the log, which others read.
 func (a *app) offerSetUp(ctx context.Context, s *server.Server) error {
-	link, err := s.Links.SetUp(ctx)
+	link, err := s.Links.FirstAdmin(ctx)
 	if err != nil || link == nil {
 		return err
 	}

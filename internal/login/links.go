@@ -16,14 +16,14 @@ import (
 
 // Where one-time links lead, and who has none gets one, below the issuer.
 const (
-	ForgottenPath     = Path + "/forgot"
-	ForgottenSentPath = Path + "/forgot/sent"
-	PasswordPath      = Path + "/password"
-	PasswordSetPath   = Path + "/password/done"
-	EmailPath         = Path + "/email"
-	EmailDonePath     = Path + "/email/done"
-	SetUpPath         = Path + "/setup"
-	SetUpDonePath     = Path + "/setup/done"
+	ForgottenPath      = Path + "/forgot"
+	ForgottenSentPath  = Path + "/forgot/sent"
+	PasswordPath       = Path + "/password"
+	PasswordSetPath    = Path + "/password/done"
+	EmailPath          = Path + "/email"
+	EmailDonePath      = Path + "/email/done"
+	FirstAdminPath     = Path + "/first-administrator"
+	FirstAdminDonePath = Path + "/first-administrator/done"
 )
 
 // How long one-time links are good. For a password that is short, for whoever has the link
@@ -56,7 +56,7 @@ type Link struct {
 // linkPaths are where links of each purpose lead, and kinds the letters that bring them.
 var (
 	linkPaths = map[string]string{
-		store.TicketReset: PasswordPath, store.TicketInvitation: PasswordPath, store.TicketEmail: EmailPath, store.TicketSetUp: SetUpPath,
+		store.TicketReset: PasswordPath, store.TicketInvitation: PasswordPath, store.TicketEmail: EmailPath, store.TicketSetUp: FirstAdminPath,
 	}
 	kinds = map[string]mail.Kind{store.TicketReset: mail.Reset, store.TicketInvitation: mail.Invitation, store.TicketEmail: mail.Verify}
 )
@@ -162,9 +162,9 @@ func (l *Links) ChangeEmail(ctx context.Context, userID, address, language strin
 	return l.Store.MakeTicket(ctx, t, m, by)
 }
 
-// SetUp makes a link by which the first administrator is made; nil when there is one, or
+// FirstAdmin makes a link by which the first administrator is made; nil when there is one, or
 // ever was.
-func (l *Links) SetUp(ctx context.Context) (*Link, error) {
+func (l *Links) FirstAdmin(ctx context.Context) (*Link, error) {
 	token, t := l.make(store.TicketSetUp, "", setUpLife)
 	open, err := l.Store.OpenSetUp(ctx, t, l.Now())
 	if err != nil || !open {

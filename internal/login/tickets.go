@@ -166,28 +166,28 @@ func (e *Endpoint) ConfirmEmail(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// SetUp lets whoever has the link that the server printed make the first administrator.
-func (e *Endpoint) SetUp(w http.ResponseWriter, r *http.Request) error {
+// FirstAdmin lets whoever has the link that the server printed make the first administrator.
+func (e *Endpoint) FirstAdmin(w http.ResponseWriter, r *http.Request) error {
 	s, err := e.openTicket(w, r, store.TicketSetUp)
 	if s == nil || err != nil {
 		return err
 	}
-	page := web.SetUpPage{Ticket: s.token, Username: strings.TrimSpace(s.form.Get("username")), Email: strings.TrimSpace(s.form.Get("email"))}
+	page := web.FirstAdminPage{Ticket: s.token, Username: strings.TrimSpace(s.form.Get("username")), Email: strings.TrimSpace(s.form.Get("email"))}
 	if r.Method != http.MethodPost {
-		return e.showSetUp(w, r, http.StatusOK, page)
+		return e.showFirstAdmin(w, r, http.StatusOK, page)
 	}
 	user, status, err := e.firstAdmin(r, &page, s.form.Get("password"))
 	if err != nil {
 		return err
 	}
 	if status != 0 {
-		return e.showSetUp(w, r, status, page)
+		return e.showFirstAdmin(w, r, status, page)
 	}
 	err = e.Links.Store.SetUp(r.Context(), s.ticket.Hash, user, e.Links.Now(), By(r, user.ID))
 	switch {
 	case errors.Is(err, store.ErrConflict):
 		page.NameProblem = web.NameTaken
-		return e.showSetUp(w, r, http.StatusUnprocessableEntity, page)
+		return e.showFirstAdmin(w, r, http.StatusUnprocessableEntity, page)
 	case isDead(err):
 		return e.dead(w, r, s.ticket.Purpose, err)
 	case err != nil:
@@ -198,12 +198,12 @@ func (e *Endpoint) SetUp(w http.ResponseWriter, r *http.Request) error {
 			web.EventOf(r.Context()).Failure = err // the account is there; the address can be confirmed later
 		}
 	}
-	return web.Redirect(w, e.Base+SetUpDonePath)
+	return web.Redirect(w, e.Base+FirstAdminDonePath)
 }
 
 // firstAdmin is the user that the form of the set-up page describes; with a status, when
 // the page says what is wrong with it.
-func (e *Endpoint) firstAdmin(r *http.Request, page *web.SetUpPage, password string) (u *store.User, status int, err error) {
+func (e *Endpoint) firstAdmin(r *http.Request, page *web.FirstAdminPage, password string) (u *store.User, status int, err error) {
 	u = &store.User{ID: store.NewUserID(), Username: page.Username, Email: page.Email, Admin: true, Locale: e.Pages.Language(r, ""), CreatedAt: e.Links.Now()}
 	if u.UsernameKey, err = CheckUsername(page.Username); err != nil {
 		page.NameProblem = web.NameOdd
@@ -223,8 +223,8 @@ func (e *Endpoint) firstAdmin(r *http.Request, page *web.SetUpPage, password str
 	return u, refused.status, nil
 }
 
-func (e *Endpoint) showSetUp(w http.ResponseWriter, r *http.Request, status int, page web.SetUpPage) error {
-	page.Action, page.Self = e.Base+SetUpPath, e.self(SetUpPath, page.Ticket)
+func (e *Endpoint) showFirstAdmin(w http.ResponseWriter, r *http.Request, status int, page web.FirstAdminPage) error {
+	page.Action, page.Self = e.Base+FirstAdminPath, e.self(FirstAdminPath, page.Ticket)
 	if len(page.Username) > maxUsername {
 		page.Username = ""
 	}

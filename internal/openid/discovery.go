@@ -167,7 +167,7 @@ func (d *Discovery) fixed() oauth.ServerMetadata {
 		IDTokenEncryptionEncsSupported:     oauth.ContentEncryptions,
 		UserInfoEncryptionAlgsSupported:    oauth.EncryptionAlgorithms,
 		UserInfoEncryptionEncsSupported:    oauth.ContentEncryptions,
-		ACRValuesSupported:                 []string{login.ACRPassword},
+		ACRValuesSupported:                 login.ACRValues,
 		DisplayValuesSupported:             []string{"page", "popup", "touch", "wap"},
 		ClaimTypesSupported:                []string{"normal"},
 		ClaimsSupported: append([]string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "c_hash", "sid"},

@@ -281,19 +281,21 @@ func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, 
 	users := &login.Authenticator{Store: s.Store, Hasher: s.Hasher, Now: s.now, Sleep: sleep}
 	sessions := &login.Sessions{
 		Store: s.Store, Cookies: browsers.Cookies, Now: s.now, Idle: c.SessionIdleLifetime, Lifetime: c.SessionLifetime,
-		Seal: func(plain []byte) (string, error) { return s.Ring.Seal(issuer.PurposeDevice, plain) },
-		Open: func(sealed string) ([]byte, error) { return s.Ring.Open(issuer.PurposeDevice, sealed) },
+		Seal: s.sealer(issuer.PurposeDevice).Seal, Open: s.sealer(issuer.PurposeDevice).Open, Remembered: c.SecondFactorRemembered,
 	}
 	authorization := &authorize.Endpoint{
 		Store: s.Store, Issuer: iss, Sessions: sessions, Browsers: browsers, Pages: pages, Now: s.now, Base: base,
 		Keys: s.Clients.Keys, Fetch: s.Clients.Fetch, RequestLifetime: c.RequestLifetime, CodeLifetime: c.CodeLifetime, AccessTokenLifetime: c.AccessTokenLifetime,
-		Forbidden: c.ForbiddenGrants, Scopes: scopeTexts(c.Scopes),
+		Forbidden: c.ForbiddenGrants, Scopes: scopeTexts(c.Scopes), RequireSecondFactor: c.RequireSecondFactor,
 	}
-	signIn := &login.Endpoint{Authenticator: users, Sessions: sessions, Browsers: browsers, Pages: pages, Flow: authorization, Base: base, Links: s.Links, Passwords: s.Passwords}
+	signIn := &login.Endpoint{
+		Authenticator: users, Factors: s.factors(), SignIns: s.sealer(issuer.PurposeSignIn), Sessions: sessions, Browsers: browsers, Pages: pages,
+		Flow: authorization, Base: base, RequireSecondFactor: c.RequireSecondFactor, Links: s.Links, Passwords: s.Passwords,
+	}
 	tokens := &token.Endpoint{
 		Store: s.Store, Issuer: iss, Clients: s.Clients, Users: users, Now: s.now, AccessTokenLifetime: c.AccessTokenLifetime,
 		RefreshIdleLifetime: c.RefreshTokenIdleLifetime, RefreshTokenLifetime: c.RefreshTokenLifetime, RefreshGrace: c.RefreshGrace,
-		Forbidden: c.ForbiddenGrants,
+		Forbidden: c.ForbiddenGrants, RequireSecondFactor: c.RequireSecondFactor,
 	}
 	at := openid.Endpoints{Authorization: authorize.Path, Token: token.Path, Introspection: token.IntrospectPath, Revocation: token.RevokePath}
 	if c.Registration != config.RegistrationOff {
@@ -306,6 +308,26 @@ func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, 
 	userInfo := &openid.UserInfo{Issuer: iss, Store: s.Store, Now: s.now}
 	logout := &openid.Logout{Store: s.Store, Issuer: iss, Sessions: sessions, Browsers: browsers, Pages: pages, Now: s.now, Base: base}
 	return authorization, signIn, tokens, discovery, userInfo, logout
+}
+
+// factors looks after second factors.
+func (s *Server) factors() *login.Factors {
+	site := s.config.SiteName
+	if site == "" {
+		site = "Hufu"
+	}
+	return &login.Factors{
+		Store: s.Store, Now: s.now, Site: site, Secrets: s.sealer(issuer.PurposeTOTP), Enrolments: s.sealer(issuer.PurposeEnrolment),
+		Tag: func(text string) (string, error) { return s.Ring.Tag(issuer.PurposeRecoveryCode, text) },
+	}
+}
+
+// sealer seals with the keys of a purpose.
+func (s *Server) sealer(purpose string) login.Sealer {
+	return login.Sealer{
+		Seal: func(plain []byte) (string, error) { return s.Ring.Seal(purpose, plain) },
+		Open: func(sealed string) ([]byte, error) { return s.Ring.Open(purpose, sealed) },
+	}
 }
 
 // mountRegistration lets applications register themselves, unless that is off.
@@ -374,8 +396,9 @@ func sleep(ctx context.Context, wait time.Duration) error {
 func (s *Server) account(pages *web.Pages, sessions *login.Sessions, browsers *web.Browsers) *account.Endpoint {
 	texts := scopeTexts(s.config.Scopes)
 	return &account.Endpoint{
-		Store: s.Store, Sessions: sessions, Browsers: browsers, Pages: pages, Hasher: s.Hasher, Passwords: s.Passwords, Now: s.now, Base: s.config.BasePath(),
-		SignOutURL: s.config.BasePath() + openid.EndSessionPath,
+		Store: s.Store, Sessions: sessions, Browsers: browsers, Pages: pages, Hasher: s.Hasher, Passwords: s.Passwords, Factors: s.factors(), Now: s.now, Base: s.config.BasePath(),
+		RequireSecondFactor: s.config.RequireSecondFactor,
+		SignOutURL:          s.config.BasePath() + openid.EndSessionPath,
 		ScopeText: func(scope, language string) string {
 			if language == "zh" {
 				return texts[scope].Chinese

@@ -84,7 +84,7 @@ func TestCSRF_ForeignFormsChangeNothing(t *testing.T) {
 		}, func(t *testing.T, _ *oauthtest.Browser, _ *oauthtest.Answer) bool {
 			return theUser(t, s, "carol").Email != ""
 		}},
-		"set-up": {"setup-form", url.Values{"username": {"root"}, "email": {"root@example.com"}, "password": {anotherPassword}}, func(t *testing.T) *oauthtest.Browser {
+		"set-up": {"first-admin-form", url.Values{"username": {"root"}, "email": {"root@example.com"}, "password": {anotherPassword}}, func(t *testing.T) *oauthtest.Browser {
 			b := s.Browser(t)
 			b.Open(t, setUpLink(t, s))
 			return b

@@ -28,6 +28,8 @@ import (
 type studio struct {
 	*oauthtest.Server
 	short, long, bare, native *landing
+	strict                    *landing // requires a second factor
+	phones                    map[string]*oauthtest.Authenticator
 	demo                      string // issuer of a demo beside it
 	inbox                     *mailtest.Server
 	brand                     *branded
@@ -56,6 +58,9 @@ func newStudio(t *testing.T, language, issuer string) *studio {
 	})
 	s.User(t, "alice")
 	s.User(t, "a.rather-long.user.name@department.example.org")
+	s.User(t, "fred")
+	s.User(t, "greta")
+	s.User(t, "hanna")
 	names := map[string][2]string{
 		"en": {"Silver Birch", "The Incorporated Society for Very Long Application Names of Northumberland"},
 		"zh": {"银桦日历", "全国中小学生课外阅读与综合实践活动信息管理服务平台（试运行版）"},
@@ -73,6 +78,8 @@ func newStudio(t *testing.T, language, issuer string) *studio {
 		}),
 		bare:   land(t, s, named(names[0], "")),
 		native: land(t, s, oauthtest.Public, named(names[0], "profile")),
+		strict: land(t, s, named(names[0], "profile"), func(m *oauth.ClientMetadata) { m.RequireSecondFactor = true }),
+		phones: map[string]*oauthtest.Authenticator{},
 	}
 }
 
@@ -176,9 +183,9 @@ var scenes = []scene{
 		b.Type(t, "#username", "alice")
 		b.Type(t, "#email", "alice@example.com")
 		b.Type(t, "#password", "short")
-		b.Follow(t, "#setup-submit")
+		b.Follow(t, "#first-admin-submit")
 	}},
-	{"set-up-done", "", opens(func(s *studio) string { return s.URL + "/login/setup/done" })},
+	{"set-up-done", "", opens(func(s *studio) string { return s.URL + "/login/first-administrator/done" })},
 	{"link-dead", "", opens(func(s *studio) string { return s.URL + "/login/password?ticket=gone" })},
 	{"error-not-found", "", opens(func(s *studio) string { return s.URL + "/nothing" })},
 	{"form-post", "alice", func(t *testing.T, s *studio, b *oauthtest.Tab) {
@@ -247,7 +254,7 @@ func TestScreenshots(t *testing.T) {
 			shown, all := map[string]bool{}, true
 			furnish(t, s)
 			s.brand = newBranded(t, language)
-			for _, sc := range slices.Concat(scenes, accountScenes, brandScenes) {
+			for _, sc := range slices.Concat(scenes, accountScenes, factorScenes, brandScenes) {
 				b := tabs[sc.as]
 				if b == nil {
 					b = oauthtest.NewTab(t)

@@ -18,7 +18,7 @@ import (
 // setUpLink is the link that a server prints at its start.
 func setUpLink(t *testing.T, s *oauthtest.Server) string {
 	t.Helper()
-	link, err := s.Links.SetUp(t.Context())
+	link, err := s.Links.FirstAdmin(t.Context())
 	if err != nil || link == nil {
 		t.Fatalf("no link: %v", err)
 	}
@@ -34,7 +34,7 @@ func TestSetUp_FirstAdministrator(t *testing.T) {
 	s := oauthtest.Start(t, mailing(inbox))
 	s.User(t, "taken")
 	first, second := setUpLink(t, s), setUpLink(t, s) // of two starts, or of two servers
-	for _, guess := range []string{"/login/setup", "/login/setup?ticket=", "/login/setup?ticket=guessed", strings.Replace(first[len(s.URL):], "/setup", "/password", 1)} {
+	for _, guess := range []string{"/login/first-administrator", "/login/first-administrator?ticket=", "/login/first-administrator?ticket=guessed", strings.Replace(first[len(s.URL):], "/first-administrator", "/password", 1)} {
 		if answer := s.Get(t, guess); answer.StatusCode != http.StatusGone {
 			t.Errorf("%s: %d", guess, answer.StatusCode)
 		}
@@ -63,7 +63,7 @@ func TestSetUp_FirstAdministrator(t *testing.T) {
 			form[field] = values
 		}
 		form.Set(tt.field, tt.value)
-		if b.Submit(t, "setup-form", form); b.Page.StatusCode != http.StatusUnprocessableEntity || !b.On(tt.problem) || !b.On("setup-error") {
+		if b.Submit(t, "first-admin-form", form); b.Page.StatusCode != http.StatusUnprocessableEntity || !b.On(tt.problem) || !b.On("first-admin-error") {
 			t.Errorf("%s: %d\n%s", name, b.Page.StatusCode, b.Page.Body)
 		}
 		if strings.Contains(html.UnescapeString(string(b.Page.Body)), anotherPassword) {
@@ -72,7 +72,7 @@ func TestSetUp_FirstAdministrator(t *testing.T) {
 	}
 	other := s.Browser(t)
 	other.Open(t, second)
-	if b.Submit(t, "setup-form", good); !b.On("set-up-done") || b.Page.Request.URL.Path != "/login/setup/done" {
+	if b.Submit(t, "first-admin-form", good); !b.On("set-up-done") || b.Page.Request.URL.Path != "/login/first-administrator/done" {
 		t.Fatalf("%d\n%s", b.Page.StatusCode, b.Page.Body)
 	}
 	u := theUser(t, s, "root")
@@ -80,7 +80,7 @@ func TestSetUp_FirstAdministrator(t *testing.T) {
 		t.Errorf("the administrator is %+v", u)
 	}
 	// A tab that was open still has its page, and nothing to do with it.
-	other.Submit(t, "setup-form", url.Values{"username": {"mallory"}, "email": {"m@example.com"}, "password": {anotherPassword}})
+	other.Submit(t, "first-admin-form", url.Values{"username": {"mallory"}, "email": {"m@example.com"}, "password": {anotherPassword}})
 	if other.Page.StatusCode != http.StatusGone || !other.On("link-dead") {
 		t.Errorf("the other tab: %d", other.Page.StatusCode)
 	}
@@ -89,7 +89,7 @@ func TestSetUp_FirstAdministrator(t *testing.T) {
 			t.Errorf("afterwards: %d", answer.StatusCode)
 		}
 	}
-	if link, err := s.Links.SetUp(t.Context()); link != nil || err != nil {
+	if link, err := s.Links.FirstAdmin(t.Context()); link != nil || err != nil {
 		t.Errorf("another link: %v, %v", link, err)
 	}
 	if !signsIn(t, s, "root", anotherPassword) {
@@ -117,14 +117,14 @@ func TestSetUp_LinkExpires(t *testing.T) {
 	link := setUpLink(t, s)
 	s.Clock.Advance(24*time.Hour - time.Minute)
 	b := s.Browser(t)
-	if b.Open(t, link); !b.On("setup-form") {
+	if b.Open(t, link); !b.On("first-admin-form") {
 		t.Errorf("within the day: %d", b.Page.StatusCode)
 	}
 	s.Clock.Advance(2 * time.Minute)
-	if b.Submit(t, "setup-form", url.Values{"username": {"root"}, "email": {"r@example.com"}, "password": {anotherPassword}}); b.Page.StatusCode != http.StatusGone {
+	if b.Submit(t, "first-admin-form", url.Values{"username": {"root"}, "email": {"r@example.com"}, "password": {anotherPassword}}); b.Page.StatusCode != http.StatusGone {
 		t.Errorf("behind it: %d", b.Page.StatusCode)
 	}
-	if b.Open(t, setUpLink(t, s)); !b.On("setup-form") {
+	if b.Open(t, setUpLink(t, s)); !b.On("first-admin-form") {
 		t.Error("the next start makes no other link")
 	}
 }
@@ -141,7 +141,7 @@ func TestSetUp_Race(t *testing.T) {
 		if i%10 == 0 {
 			b.Open(t, setUpLink(t, s))
 		}
-		requests = append(requests, formRequest(t, b, s, "setup-form", url.Values{"username": {fmt.Sprint("root", i)}, "email": {"r@example.com"}, "password": {anotherPassword}}))
+		requests = append(requests, formRequest(t, b, s, "first-admin-form", url.Values{"username": {fmt.Sprint("root", i)}, "email": {"r@example.com"}, "password": {anotherPassword}}))
 	}
 	var mu sync.Mutex
 	got := map[int]int{}

@@ -108,12 +108,23 @@ func userCalls(p *party) []call {
 		return &store.Ticket{Hash: "hash of " + purpose, Purpose: purpose, UserID: carol.ID, UserEmail: carol.Email, NewEmail: to, CreatedAt: now, ExpiresAt: now.Add(time.Hour)}
 	}
 	set := &store.User{ID: store.NewUserID(), Username: "Root", UsernameKey: "root", Admin: true, CreatedAt: now}
+	bobsApp := &store.AuthenticatorApp{ID: "app", UserID: bob.ID, Sealed: "sealed", CreatedAt: now}
 	return []call{
 		{"CreateUser", func(ctx context.Context) error { return p.CreateUser(ctx, bob, by) }},
 		{"UserByName", func(ctx context.Context) error { return second(p.UserByName(ctx, "bob")) }},
 		{"User", func(ctx context.Context) error { return second(p.User(ctx, bob.ID)) }},
 		{"Users", func(ctx context.Context) error { return second(p.Users(ctx, "", 10)) }},
 		{"UpdateUser", func(ctx context.Context) error { return p.UpdateUser(ctx, bob, &next, now, by) }},
+		{"AddAuthenticatorApp", func(ctx context.Context) error {
+			return second(p.AddAuthenticatorApp(ctx, bobsApp, 1, []string{"a"}, by))
+		}},
+		{"AuthenticatorApp", func(ctx context.Context) error { return second(p.AuthenticatorApp(ctx, bob.ID)) }},
+		{"SecondFactors", func(ctx context.Context) error { return second(p.SecondFactors(ctx, bob.ID)) }},
+		{"UseAuthenticatorApp", func(ctx context.Context) error { return p.UseAuthenticatorApp(ctx, bob.ID, "app", 1, now) }},
+		{"UseRecoveryCode", func(ctx context.Context) error { return p.UseRecoveryCode(ctx, bob.ID, "a", now, by) }},
+		{"RenewRecoveryCodes", func(ctx context.Context) error { return p.RenewRecoveryCodes(ctx, bob.ID, []string{"b"}, now, by) }},
+		{"RecoveryCodesLeft", func(ctx context.Context) error { return second(p.RecoveryCodesLeft(ctx, bob.ID)) }},
+		{"RemoveAuthenticatorApp", func(ctx context.Context) error { return p.RemoveAuthenticatorApp(ctx, bob.ID, "app", now, by) }},
 		{"SetPassword", func(ctx context.Context) error { return p.SetPassword(ctx, bob.ID, "hash", now, by) }},
 		{"Rehash", func(ctx context.Context) error { return p.Rehash(ctx, bob.ID, "hash", "better hash") }},
 		{"DisableUser", func(ctx context.Context) error { return p.DisableUser(ctx, bob.ID, now, by) }},

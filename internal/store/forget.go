@@ -20,6 +20,8 @@ var leftovers = []leftover{
 	{table: "browser_session", key: "id_hash"},
 	{table: "ticket", key: "hash"},
 	{table: "mail", key: "id"},
+	{table: "authenticator_app", key: "user_id"},
+	{table: "recovery_code", key: "user_id, hash"},
 	{table: "event", key: "id", which: ` AND address <> ''`, change: `address = ''`},
 }
 

@@ -72,6 +72,10 @@ func keysMadeInGo() map[string]bool {
 	for _, e := range loginErrors {
 		used["login.error."+string(e)] = true
 	}
+	used["factor.error.throttled.wait"] = true
+	for _, e := range secondFactorErrors {
+		used["factor.error."+string(e)] = true
+	}
 	for _, p := range passwordProblems {
 		used[p.Key()] = true
 	}
@@ -100,7 +104,8 @@ func keysMadeInGo() map[string]bool {
 		used[r.key()+".title"], used[r.key()+".text"] = true, true
 	}
 	for _, page := range []Page{
-		ForgottenPage{}, NewPasswordPage{}, NewPasswordPage{Invitation: true}, SetUpPage{}, ConfirmEmailPage{}, LoginPage{}, SelectAccountPage{}, ConsentPage{}, LogoutPage{}, LoggedOutPage{}, FormPostPage{}, HomePage{},
+		ForgottenPage{}, NewPasswordPage{}, NewPasswordPage{Invitation: true}, FirstAdminPage{}, ConfirmEmailPage{}, LoginPage{}, SelectAccountPage{}, ConsentPage{}, LogoutPage{}, LoggedOutPage{}, FormPostPage{}, HomePage{},
+		SecondFactorPage{}, SetUpFactorPage{}, RecoveryCodesPage{}, TwoStepPage{},
 		OverviewPage{}, ProfilePage{}, SecurityPage{}, PasswordPage{}, SessionsPage{}, AppsPage{}, ActivityPage{}, DataPage{}, DeletePage{}, LeftPage{},
 	} {
 		used[page.frame().title] = true

@@ -72,9 +72,9 @@ func (p NewPasswordPage) frame() pageFrame {
 	return pageFrame{title: title, self: p.Self, script: "password.js", retryAfter: p.RetryAfter}
 }
 
-// A SetUpPage asks for the name, the address and the password of the first administrator;
-// path /login/setup.
-type SetUpPage struct {
+// A FirstAdminPage asks for the name, the address and the password of the first administrator;
+// path /login/first-administrator.
+type FirstAdminPage struct {
 	Action      string
 	Ticket      string
 	FormToken   string
@@ -100,19 +100,19 @@ const (
 
 var nameProblems = []NameProblem{NameMissing, NameOdd, NameTaken}
 
-func (SetUpPage) template() string { return "set_up.html" }
-func (p SetUpPage) frame() pageFrame {
-	return pageFrame{title: "setup.title", self: p.Self, script: "password.js", retryAfter: p.RetryAfter}
+func (FirstAdminPage) template() string { return "first_admin.html" }
+func (p FirstAdminPage) frame() pageFrame {
+	return pageFrame{title: "firstadmin.title", self: p.Self, script: "password.js", retryAfter: p.RetryAfter}
 }
 
-// A setUpView is what set_up.html reads.
-type setUpView struct {
-	SetUpPage
+// A firstAdminView is what first_admin.html reads.
+type firstAdminView struct {
+	FirstAdminPage
 	NameKey string
 }
 
-func (p SetUpPage) view() any {
-	v := setUpView{SetUpPage: p}
+func (p FirstAdminPage) view() any {
+	v := firstAdminView{FirstAdminPage: p}
 	if p.NameProblem != "" {
 		v.NameKey = "name.problem." + string(p.NameProblem)
 	}

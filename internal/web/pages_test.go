@@ -84,11 +84,11 @@ func samples() map[string]web.Page {
 	pages["new password, busy"] = web.NewPasswordPage{Action: "/login/password", Ticket: "t", FormToken: "token", Username: "alice", Busy: true, RetryAfter: 2}
 	pages["invitation"] = web.NewPasswordPage{Invitation: true, Action: "/login/password", Ticket: "t", FormToken: "token", Username: "alice"}
 	pages["confirm email"] = web.ConfirmEmailPage{Action: "/login/email", Ticket: "t", FormToken: "token", Username: "alice", Email: "alice@example.com"}
-	pages["set up"] = web.SetUpPage{Action: "/login/setup", Ticket: "t", FormToken: "token"}
+	pages["first administrator"] = web.FirstAdminPage{Action: "/login/first-administrator", Ticket: "t", FormToken: "token"}
 	for _, problem := range []web.NameProblem{web.NameMissing, web.NameOdd, web.NameTaken} {
-		pages["set up, "+string(problem)] = web.SetUpPage{Action: "/login/setup", Ticket: "t", FormToken: "token", Username: "alice", Email: "x", NameProblem: problem, EmailWrong: true, Problem: web.PasswordShort}
+		pages["first administrator, "+string(problem)] = web.FirstAdminPage{Action: "/login/first-administrator", Ticket: "t", FormToken: "token", Username: "alice", Email: "x", NameProblem: problem, EmailWrong: true, Problem: web.PasswordShort}
 	}
-	pages["set up, busy"] = web.SetUpPage{Action: "/login/setup", Ticket: "t", FormToken: "token", Username: "alice", Email: "a@example.com", Busy: true}
+	pages["first administrator, busy"] = web.FirstAdminPage{Action: "/login/first-administrator", Ticket: "t", FormToken: "token", Username: "alice", Email: "a@example.com", Busy: true}
 	for _, result := range []web.Result{web.ResultMailSent, web.ResultPasswordSet, web.ResultEmailConfirmed, web.ResultSetUp, web.ResultLinkDead} {
 		pages["result, "+string(result)] = web.ResultPage{Result: result, NextURL: "/login"}
 	}
@@ -102,6 +102,16 @@ func samples() map[string]web.Page {
 	for _, seconds := range []int{1, 30, 600, 7200} {
 		pages[fmt.Sprintf("login, wait %d s", seconds)] = web.LoginPage{Client: &acme, Action: "/login", Request: "sealed", FormToken: "token", Error: web.LoginThrottled, RetryAfter: seconds}
 	}
+	step := web.SignInStep{Client: &acme, Action: "/login/second-factor", Request: "sealed", SignIn: "half", FormToken: "token", Username: "alice", AgainURL: "/login"}
+	alone := web.SignInStep{Action: "/login/second-factor", Return: "/account", FormToken: "token", Username: "alice", AgainURL: "/login"}
+	offer := web.AppOffer{Enrolment: "offer", Key: "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", URI: "otpauth://totp/Hufu:alice?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Hufu"}
+	for _, e := range []web.SecondFactorError{"", web.SecondFactorFailed, web.SecondFactorUsed, web.SecondFactorIncomplete, web.SecondFactorThrottled, web.SecondFactorBusy} {
+		pages["second factor, "+string(e)] = web.SecondFactorPage{SignInStep: step, OtherURL: "/o", Remember: 30, Error: e, RetryAfter: 30}
+		pages["second factor, recovery, "+string(e)] = web.SecondFactorPage{SignInStep: alone, OtherURL: "/o", Recovery: true, Error: e}
+		pages["set up, "+string(e)] = web.SetUpFactorPage{SignInStep: step, AppOffer: offer, Error: e}
+	}
+	pages["set up, alone"] = web.SetUpFactorPage{SignInStep: alone, AppOffer: offer}
+	pages["recovery codes"] = web.RecoveryCodesPage{Codes: []string{"01234-ABCDE", "56789-FGHJK"}, NextURL: "/account"}
 	for _, reason := range allReasons {
 		pages["error, "+string(reason)] = web.ErrorPage{Code: "invalid_request", Reason: reason, RequestID: "R1"}
 	}
@@ -266,9 +276,9 @@ func TestPageElementNames(t *testing.T) {
 		},
 		"invitation":    {`<form id="password-form"`, `aria-describedby="password-hint"`, "10 characters or more"},
 		"confirm email": {`<form id="email-form" method="post" action="/login/email">`, `<button id="email-submit"`, "alice@example.com", ">alice<"},
-		"set up, taken": {
-			`<form id="setup-form" method="post" action="/login/setup">`, `<input id="username" name="username" `, `<input id="email" name="email" `, `<input id="password" name="password" `,
-			`<button id="setup-submit"`, `id="username-problem"`, `id="email-problem"`, `id="password-problem"`,
+		"first administrator, taken": {
+			`<form id="first-admin-form" method="post" action="/login/first-administrator">`, `<input id="username" name="username" `, `<input id="email" name="email" `, `<input id="password" name="password" `,
+			`<button id="first-admin-submit"`, `id="username-problem"`, `id="email-problem"`, `id="password-problem"`,
 		},
 		"result, mail-sent":    {`<main id="mail-sent"`, `<a id="result-next" class="button" href="/login">`},
 		"result, password-set": {`<main id="password-set"`, `<a id="result-next" class="button primary" href="/login">`},
@@ -339,9 +349,10 @@ func TestPageFirstFormAndButton(t *testing.T) {
 		kind, _, _ := strings.Cut(name, ",")
 		want, ok := map[string][2]string{
 			"forgot": {"forgot-form", `id="forgot-submit"`}, "new password": {"password-form", `id="password-submit"`}, "invitation": {"password-form", `id="password-submit"`},
-			"confirm email": {"email-form", `id="email-submit"`}, "set up": {"setup-form", `id="setup-submit"`},
+			"confirm email": {"email-form", `id="email-submit"`}, "first administrator": {"first-admin-form", `id="first-admin-submit"`},
 			"login": {"login-form", `id="login-submit"`}, "consent": {"consent-form", `id="consent-approve"`},
 			"logout": {"logout-form", `id="logout-confirm"`}, "select account": {"select-account-form", `class="account"`}, "form post": {"form-post", `id="form-post-submit"`},
+			"second factor": {"second-factor-form", `id="second-factor-submit"`}, "set up": {"set-up-form", `id="set-up-submit"`},
 		}[kind]
 		if !ok {
 			if found && kind != "account" {
@@ -389,17 +400,21 @@ func TestPage_XS_01_ForeignValues(t *testing.T) {
 		"login": web.LoginPage{Client: &client, Action: "/login", Request: hostile, FormToken: hostile, Username: hostile, Error: web.LoginFailed, Self: hostile, UILocales: hostile},
 		"consent": web.ConsentPage{Client: client, Username: hostile, Action: "/consent", Request: hostile, FormToken: hostile, RedirectHost: hostile, SwitchURL: hostile,
 			Scopes: []web.ScopeView{{Name: hostile, Text: hostile, Optional: true}, {Name: hostile + "2", Text: hostile}, {Name: hostile + "3"}}},
-		"select":       web.SelectAccountPage{Client: client, Accounts: []web.Account{{Username: hostile, SignedIn: true}, {Username: hostile + "2"}}, Action: "/select-account", Request: hostile, FormToken: hostile, Self: hostile},
-		"forgot":       web.ForgottenPage{Action: "/login/forgot", Request: hostile, FormToken: hostile, Username: hostile, BackURL: "/login?request=" + hostile, Self: hostile, UILocales: hostile},
-		"new password": web.NewPasswordPage{Action: "/login/password", Ticket: hostile, FormToken: hostile, Username: hostile, Self: hostile},
-		"set up":       web.SetUpPage{Action: "/login/setup", Ticket: hostile, FormToken: hostile, Username: hostile, Email: hostile, Self: hostile},
-		"email":        web.ConfirmEmailPage{Action: "/login/email", Ticket: hostile, FormToken: hostile, Username: hostile, Email: hostile, Self: hostile},
-		"result":       web.ResultPage{Result: web.ResultMailSent, NextURL: "/login?request=" + hostile, Self: hostile, UILocales: hostile},
-		"error":        web.ErrorPage{Code: hostile, Reason: web.Reason(hostile), RequestID: hostile, RestartURL: hostile, Self: hostile},
-		"logout":       web.LogoutPage{Username: hostile, Action: "/end-session", FormToken: hostile},
-		"logged out":   web.LoggedOutPage{ContinueURL: hostile},
-		"form post":    web.FormPostPage{Action: `https://acme.example/"><script>alert(1)</script>`, Fields: []web.Field{{Name: hostile, Value: hostile}}},
-		"home":         web.HomePage{Issuer: hostile, Username: hostile, SignOutURL: hostile, MetadataURL: hostile, PlaygroundURL: hostile},
+		"select":              web.SelectAccountPage{Client: client, Accounts: []web.Account{{Username: hostile, SignedIn: true}, {Username: hostile + "2"}}, Action: "/select-account", Request: hostile, FormToken: hostile, Self: hostile},
+		"forgot":              web.ForgottenPage{Action: "/login/forgot", Request: hostile, FormToken: hostile, Username: hostile, BackURL: "/login?request=" + hostile, Self: hostile, UILocales: hostile},
+		"new password":        web.NewPasswordPage{Action: "/login/password", Ticket: hostile, FormToken: hostile, Username: hostile, Self: hostile},
+		"first administrator": web.FirstAdminPage{Action: "/login/first-administrator", Ticket: hostile, FormToken: hostile, Username: hostile, Email: hostile, Self: hostile},
+		"email":               web.ConfirmEmailPage{Action: "/login/email", Ticket: hostile, FormToken: hostile, Username: hostile, Email: hostile, Self: hostile},
+		"result":              web.ResultPage{Result: web.ResultMailSent, NextURL: "/login?request=" + hostile, Self: hostile, UILocales: hostile},
+		"error":               web.ErrorPage{Code: hostile, Reason: web.Reason(hostile), RequestID: hostile, RestartURL: hostile, Self: hostile},
+		"logout":              web.LogoutPage{Username: hostile, Action: "/end-session", FormToken: hostile},
+		"logged out":          web.LoggedOutPage{ContinueURL: hostile},
+		"form post":           web.FormPostPage{Action: `https://acme.example/"><script>alert(1)</script>`, Fields: []web.Field{{Name: hostile, Value: hostile}}},
+		"home":                web.HomePage{Issuer: hostile, Username: hostile, SignOutURL: hostile, MetadataURL: hostile, PlaygroundURL: hostile},
+		"second factor": web.SecondFactorPage{SignInStep: web.SignInStep{Client: &client, Action: "/login/second-factor", Request: hostile, Return: hostile, SignIn: hostile, FormToken: hostile,
+			Username: hostile, AgainURL: hostile, Self: hostile, UILocales: hostile}, OtherURL: hostile, Error: web.SecondFactorFailed},
+		"set up": web.SetUpFactorPage{SignInStep: web.SignInStep{Request: hostile, SignIn: hostile, Username: hostile, AgainURL: hostile, Self: hostile},
+			AppOffer: web.AppOffer{Enrolment: hostile, Key: hostile, URI: hostile}},
 	} {
 		w := render(t, pages, get("/p"), page)
 		for _, bad := range []string{"<script>", "<img src=x", "\u202e", "\x00"} {
