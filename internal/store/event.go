@@ -53,6 +53,13 @@ const (
 	EventImported      = "server.imported"
 )
 
+// Kinds of events about passkeys.
+const (
+	EventPasskeyAdded   = "user.passkey_added"
+	EventPasskeyRemoved = "user.passkey_removed"
+	EventPasskeyCount   = "user.passkey_count_back" // of uses: there may be a copy of it
+)
+
 // record writes an event; it is always part of the transaction it tells of.
 func (tx *Tx) record(ctx context.Context, e Event) error {
 	if e.ID == "" {

@@ -95,6 +95,8 @@ var exportTables = []moved{
 	table("client_secret", "id TEXT, client_id TEXT, hash TEXT, sealed TEXT, created_at BIGINT, expires_at BIGINT"),
 	table("end_user", `id TEXT, username TEXT, username_key TEXT, email TEXT, email_verified BOOLEAN, password TEXT, claims TEXT,
 		epoch BIGINT, created_at BIGINT, updated_at BIGINT, disabled_at BIGINT, deleted_at BIGINT, locale TEXT, admin BOOLEAN`),
+	table("passkey", `id TEXT, user_id TEXT, public_key TEXT, sign_count BIGINT, flags BIGINT, attachment TEXT, transports TEXT, aaguid TEXT,
+		name TEXT, created_at BIGINT, last_used_at BIGINT`),
 	table("browser_session", `id_hash TEXT, sid TEXT, user_id TEXT, user_epoch BIGINT, server_epoch BIGINT, auth_time BIGINT, acr TEXT,
 		amr TEXT, address TEXT, user_agent TEXT, created_at BIGINT, seen_at BIGINT, expires_at BIGINT`),
 	table("session_client", "sid TEXT, client_id TEXT, user_id TEXT, expires_at BIGINT, ended_at BIGINT, due_at BIGINT, attempts BIGINT"),

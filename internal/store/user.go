@@ -112,6 +112,11 @@ func (s *Store) changeUser(ctx context.Context, act, id string, now time.Time, b
 				return err
 			}
 		}
+		if kind == EventUserDeleted {
+			if _, err := tx.exec(ctx, `DELETE FROM passkey WHERE user_id = $1`, id); err != nil {
+				return err
+			}
+		}
 		return tx.record(ctx, Event{At: now, Kind: kind, By: by, UserID: id})
 	})
 	if err == nil && endsSessions[kind] {
