@@ -33,6 +33,7 @@ const (
 	EventGrantRevoked  = "grant.revoked"
 	EventReplay        = "grant.replay"
 	EventTokenRevoked  = "token.revoked"
+	EventConsentEnded  = "consent.withdrawn"
 	EventUserCreated   = "user.created"
 	EventUserChanged   = "user.changed"
 	EventUserPassword  = "user.password_changed"
@@ -81,6 +82,11 @@ func (s *Store) Record(ctx context.Context, e Event) error {
 // Events lists the audit trail from the newest event on, limit at most; before
 // is the id to go on from, "" for the start.
 func (q *queries) Events(ctx context.Context, before string, limit int) ([]Event, error) {
+	return q.events(ctx, "", before, limit)
+}
+
+// events lists those of which which is true, whose arguments begin at $3.
+func (q *queries) events(ctx context.Context, which, before string, limit int, args ...any) ([]Event, error) {
 	if before == "" {
 		before = lastID
 	}
@@ -93,6 +99,6 @@ func (q *queries) Events(ctx context.Context, before string, limit int) ([]Event
 		events = append(events, e)
 		return err
 	}, `SELECT id, at, kind, actor, user_id, client_id, grant_id, address, request_id, detail
-		FROM event WHERE id < $1 ORDER BY id DESC LIMIT $2`, before, limit)
+		FROM event WHERE `+which+`id < $1 ORDER BY id DESC LIMIT $2`, append([]any{before, limit}, args...)...)
 	return events, wrap("list events", err)
 }

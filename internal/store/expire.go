@@ -20,7 +20,7 @@ const keptKeys = 31 * 24 * time.Hour
 
 // DeleteExpired removes one small batch of rows that can no longer be used, and
 // reports whether there may be more. It writes only where there is something to
-// remove.
+// remove. What deleted people have left behind goes with them.
 func (s *Store) DeleteExpired(ctx context.Context, now time.Time) (more bool, err error) {
 	for _, t := range []struct {
 		table, key, column string
@@ -53,5 +53,9 @@ func (s *Store) DeleteExpired(ctx context.Context, now time.Time) (more bool, er
 		more = more || n == expireBatch
 	}
 	unused, err := s.deleteUnused(ctx, now)
-	return more || unused, wrap("delete unused clients", err)
+	if err != nil {
+		return false, wrap("delete unused clients", err)
+	}
+	left, err := s.forget(ctx)
+	return more || unused || left, wrap("forget deleted users", err)
 }

@@ -338,7 +338,7 @@ func breakable(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("migrations/*.sql")
 	must(t, err)
-	begin := regexp.MustCompile(`(?m)^(CREATE [A-Z ]+\w+|INSERT INTO \w+|ALTER TABLE \w+ ADD COLUMN \w+|UPDATE \w+ SET \w+ = \d+)`)
+	begin := regexp.MustCompile(`(?m)^(CREATE [A-Z ]+\w+|INSERT INTO \w+|ALTER TABLE \w+ ADD COLUMN \w+|UPDATE \w+ SET \w+ = \w+)`)
 	statements := []string{"BEGIN", "COMMIT", "CREATE TABLE goose_db_version", "INSERT INTO goose_db_version"}
 	for _, file := range files {
 		text, err := os.ReadFile(file)

@@ -83,8 +83,14 @@ func TestPasskeyOfUserNotInForce(t *testing.T) {
 			t.Errorf("enabled again: %v", err)
 		}
 		must(t, s.DeleteUser(t.Context(), u.ID, now, by))
-		if n := count(t, s, `SELECT COUNT(*) FROM passkey`); n != 0 {
-			t.Errorf("%d passkeys of nobody", n)
+		_, err = s.Passkey(t.Context(), "a")
+		want(t, "deleted", err, store.ErrNotFound)
+		for more := true; more; {
+			more, err = s.DeleteExpired(t.Context(), now)
+			must(t, err)
+		}
+		if n := count(t, s, `SELECT COUNT(*) FROM passkey`) + count(t, s, `SELECT COUNT(*) FROM event WHERE detail LIKE 'Phone%'`); n != 0 {
+			t.Errorf("%d traces of the passkeys of nobody", n)
 		}
 	})
 }

@@ -113,7 +113,7 @@ func TestSchemaDefaults(t *testing.T) {
 		for what, text := range map[string]string{
 			"client": `SELECT COUNT(*) FROM client WHERE revision = 1 AND disabled_at IS NULL AND deleted_at IS NULL AND registration_token = '' AND unused_until IS NULL`,
 			"secret": `SELECT COUNT(*) FROM client_secret WHERE sealed = '' AND expires_at IS NULL`,
-			"user":   `SELECT COUNT(*) FROM end_user WHERE email = '' AND NOT email_verified AND password = '' AND claims = '{}' AND disabled_at IS NULL AND locale = '' AND NOT admin`,
+			"user":   `SELECT COUNT(*) FROM end_user WHERE email = '' AND NOT email_verified AND password = '' AND claims = '{}' AND disabled_at IS NULL AND locale = '' AND NOT admin AND NOT forget`,
 			"grant": `SELECT COUNT(*) FROM oauth_grant WHERE session_id = '' AND resource = '' AND request_id IS NULL AND code_hash IS NULL AND code_expires_at = 0
 				AND challenge = '' AND wrong_verifiers = 0 AND redirect_uri = '' AND NOT redirect_uri_sent AND nonce = '' AND claims = '' AND auth_time = 0
 				AND acr = '' AND amr = '' AND sid = '' AND redeemed_by = '' AND revoked_at IS NULL AND revoke_reason = ''`,

@@ -228,6 +228,6 @@ func (s *Store) WithdrawConsent(ctx context.Context, userID, clientID string, no
 			WHERE user_id = $1 AND client_id = $2 AND revoked_at IS NULL`, userID, clientID, now.Unix()); err != nil {
 			return err
 		}
-		return tx.record(ctx, Event{At: now, Kind: "consent.withdrawn", By: by, UserID: userID, ClientID: clientID})
+		return tx.record(ctx, Event{At: now, Kind: EventConsentEnded, By: by, UserID: userID, ClientID: clientID})
 	}))
 }

@@ -87,42 +87,39 @@ func claimsText(claims json.RawMessage) string {
 	return string(claims)
 }
 
-// UpdateUser writes e-mail and claims of a user that has not changed since it
-// was read; ErrConflict when it has.
+// UpdateUser writes e-mail, claims and language of a user that has not changed since
+// it was read; ErrConflict when it has.
 func (s *Store) UpdateUser(ctx context.Context, was, u *User, now time.Time, by By) error {
 	return s.changeUser(ctx, "update user", u.ID, now, by, EventUserChanged, ErrConflict, `
-		UPDATE end_user SET email = $3, email_verified = $4, claims = $5, updated_at = $2
-		WHERE id = $1 AND deleted_at IS NULL AND email = $6 AND email_verified = $7 AND claims = $8`,
-		u.Email, u.EmailVerified, claimsText(u.Claims), was.Email, was.EmailVerified, claimsText(was.Claims))
+		UPDATE end_user SET email = $3, email_verified = $4, claims = $5, locale = $9, updated_at = $2
+		WHERE id = $1 AND deleted_at IS NULL AND email = $6 AND email_verified = $7 AND claims = $8 AND locale = $10`,
+		u.Email, u.EmailVerified, claimsText(u.Claims), was.Email, was.EmailVerified, claimsText(was.Claims), u.Locale, was.Locale)
 }
 
 // changeUser runs one gated UPDATE of a user whose $1 is the id and $2 the
 // time, and records it. none is what no row means.
 func (s *Store) changeUser(ctx context.Context, act, id string, now time.Time, by By, kind string, none error, update string, args ...any) error {
-	err := s.write(ctx, func(tx *Tx) error {
-		n, err := tx.exec(ctx, update, append([]any{id, now.Unix()}, args...)...)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return none
-		}
-		if endsSessions[kind] {
-			if err := tx.userEnded(ctx, id, now); err != nil {
-				return err
-			}
-		}
-		if kind == EventUserDeleted {
-			if _, err := tx.exec(ctx, `DELETE FROM passkey WHERE user_id = $1`, id); err != nil {
-				return err
-			}
-		}
-		return tx.record(ctx, Event{At: now, Kind: kind, By: by, UserID: id})
-	})
+	err := s.write(ctx, func(tx *Tx) error { return tx.changeUser(ctx, id, now, by, kind, none, update, args...) })
 	if err == nil && endsSessions[kind] {
 		s.signedOut()
 	}
 	return wrap(act, err)
+}
+
+func (tx *Tx) changeUser(ctx context.Context, id string, now time.Time, by By, kind string, none error, update string, args ...any) error {
+	n, err := tx.exec(ctx, update, append([]any{id, now.Unix()}, args...)...)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return none
+	}
+	if endsSessions[kind] {
+		if err := tx.userEnded(ctx, id, now); err != nil {
+			return err
+		}
+	}
+	return tx.record(ctx, Event{At: now, Kind: kind, By: by, UserID: id})
 }
 
 // endsSessions are the changes that raise the epoch of a user.
@@ -157,10 +154,20 @@ func (s *Store) EnableUser(ctx context.Context, id string, now time.Time, by By)
 }
 
 // DeleteUser removes a person: name, address and password go, the subject
-// stays taken for ever.
+// stays taken for ever. What is left in other tables goes by itself.
 func (s *Store) DeleteUser(ctx context.Context, id string, now time.Time, by By) error {
-	return s.changeUser(ctx, "delete user", id, now, by, EventUserDeleted, ErrNotFound, `
-		UPDATE end_user SET username = '', username_key = NULL, email = '', email_verified = FALSE, password = '',
-			claims = '{}', locale = '', admin = FALSE, epoch = epoch + 1, deleted_at = $2, updated_at = $2
-		WHERE id = $1 AND deleted_at IS NULL`)
+	err := s.write(ctx, func(tx *Tx) error { return tx.deleteUser(ctx, id, now, by, ErrNotFound, "") })
+	if err == nil {
+		s.signedOut()
+	}
+	return wrap("delete user", err)
+}
+
+// deleteUser does it where a further condition holds, whose arguments begin at $3; none
+// is what no row means.
+func (tx *Tx) deleteUser(ctx context.Context, id string, now time.Time, by By, none error, condition string, args ...any) error {
+	return tx.changeUser(ctx, id, now, by, EventUserDeleted, none, `
+		UPDATE end_user SET username = '', username_key = NULL, email = '', email_verified = FALSE, password = '', claims = '{}',
+			locale = '', admin = FALSE, epoch = epoch + 1, deleted_at = $2, updated_at = $2, forget = TRUE
+		WHERE id = $1 AND deleted_at IS NULL`+condition, args...)
 }
