@@ -182,6 +182,16 @@ type Config struct {
 	// back later (503 with `Retry-After`).
 	PasswordHashQueue int `yaml:"password_hash_queue"`
 
+	// Whether people can sign in with passkeys. The issuer decides where they work: never
+	// for one whose host is an address, and a passkey is lost when the host of the issuer
+	// changes.
+	Passkeys bool `yaml:"passkeys"`
+
+	// What becomes of a sign-in with a passkey that counts its uses and is behind, which
+	// may mean that there is a copy of it: `refuse`, or `log` to only tell of it. Either
+	// way it stands in the log and in the audit trail.
+	PasskeySignCount string `yaml:"passkey_sign_count"`
+
 	// Scopes with a text for the consent page. A scope needs no declaration to be
 	// used; one without shows its name. Each entry has `name`, `text_en`, `text_zh`
 	// and `optional` (the person may take its tick away).
@@ -193,6 +203,12 @@ type Config struct {
 	origins  map[string]origin // of every value that somebody set, by key
 	resolved resolved
 }
+
+// Values of PasskeySignCount.
+const (
+	SignCountRefuse = "refuse"
+	SignCountLog    = "log"
+)
 
 // A Scope is what the consent page says about a scope.
 type Scope struct {
@@ -233,6 +249,8 @@ func Default() *Config {
 		KeyRotation:                90 * day,
 		JWKSMaxAge:                 15 * time.Minute,
 		PasswordHashQueue:          64,
+		Passkeys:                   true,
+		PasskeySignCount:           SignCountRefuse,
 		Registration:               RegistrationOff,
 		RegistrationGrants:         []string{"authorization_code", "refresh_token"},
 		RegistrationScopes:         []string{"openid", "offline_access", "profile", "email", "address", "phone"},

@@ -93,7 +93,7 @@ func (s *Sessions) Mark(r *http.Request) string {
 func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, user *store.User, amr ...string) error {
 	now, id, event := s.Now(), randomID(), web.EventOf(r.Context())
 	session := &store.Session{
-		SID: randomID()[:22], UserID: user.ID, UserEpoch: user.Epoch, AuthTime: now, ACR: ACRPassword, AMR: strings.Join(amr, " "),
+		SID: randomID()[:22], UserID: user.ID, UserEpoch: user.Epoch, AuthTime: now, ACR: acrOf(amr), AMR: strings.Join(amr, " "),
 		Address: event.Address, UserAgent: bounded(r.UserAgent()), CreatedAt: now, ExpiresAt: now.Add(s.Lifetime),
 	}
 	replaced := ""
@@ -112,6 +112,14 @@ func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, user *store.Use
 
 // ACRPassword is the acr of a sign-in with a password alone, RFC 6711.
 const ACRPassword = "urn:hufu:acr:password"
+
+// acrOf is the acr of a sign-in by its methods.
+func acrOf(amr []string) string {
+	if slices.Equal(amr, passkeyAMR) {
+		return ACRPasskey
+	}
+	return ACRPassword
+}
 
 // bounded keeps a text that a browser sent to what is worth keeping.
 func bounded(s string) string {

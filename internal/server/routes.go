@@ -41,6 +41,9 @@ func (s *Server) routes(o Options) (http.Handler, error) {
 	page(authorize.ResumePath, "GET", authorization.Resume)
 	page(authorize.ConsentPath, "GET, HEAD, POST", authorization.Consent)
 	page(login.Path, "GET, HEAD, POST", signIn.Serve)
+	if signIn.Passkeys != nil {
+		api(login.PasskeyPath, "GET", signIn.PasskeyOptions)
+	}
 	page(login.SelectPath, "GET, HEAD, POST", signIn.SelectAccount)
 	page(openid.EndSessionPath, "GET, HEAD, POST", logout.EndSession)
 	page(openid.LoggedOutPath, "GET, HEAD", logout.Done)

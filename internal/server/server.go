@@ -256,7 +256,7 @@ func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, 
 		Keys: s.Clients.Keys, Fetch: s.Clients.Fetch, RequestLifetime: c.RequestLifetime, CodeLifetime: c.CodeLifetime, AccessTokenLifetime: c.AccessTokenLifetime,
 		Forbidden: c.ForbiddenGrants, Scopes: scopeTexts(c.Scopes),
 	}
-	signIn := &login.Endpoint{Authenticator: users, Sessions: sessions, Browsers: browsers, Pages: pages, Flow: authorization, Base: base}
+	signIn := &login.Endpoint{Authenticator: users, Sessions: sessions, Browsers: browsers, Pages: pages, Flow: authorization, Base: base, Passkeys: s.passkeys()}
 	tokens := &token.Endpoint{
 		Store: s.Store, Issuer: iss, Clients: s.Clients, Users: users, Now: s.now, AccessTokenLifetime: c.AccessTokenLifetime,
 		RefreshIdleLifetime: c.RefreshTokenIdleLifetime, RefreshTokenLifetime: c.RefreshTokenLifetime, RefreshGrace: c.RefreshGrace,
@@ -273,6 +273,26 @@ func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, 
 	userInfo := &openid.UserInfo{Issuer: iss, Store: s.Store, Now: s.now}
 	logout := &openid.Logout{Store: s.Store, Issuer: iss, Sessions: sessions, Browsers: browsers, Pages: pages, Now: s.now, Base: base}
 	return authorization, signIn, tokens, discovery, userInfo, logout
+}
+
+// passkeys is nil when there are none: they are off, or the host of the issuer is an
+// address.
+func (s *Server) passkeys() *login.Passkeys {
+	c := s.config
+	id := login.RPID(c.Issuer)
+	if !c.Passkeys || id == "" {
+		return nil
+	}
+	name := c.SiteName
+	if name == "" {
+		name = "Hufu"
+	}
+	return &login.Passkeys{
+		Store: s.Store, Now: s.now, Log: s.log, RPID: id, Origin: strings.TrimSuffix(c.Issuer, c.BasePath()), Name: name,
+		TolerateCount: c.PasskeySignCount == config.SignCountLog,
+		Seal:          func(plain []byte) (string, error) { return s.Ring.Seal(issuer.PurposePasskey, plain) },
+		Open:          func(sealed string) ([]byte, error) { return s.Ring.Open(issuer.PurposePasskey, sealed) },
+	}
 }
 
 // mountRegistration lets applications register themselves, unless that is off.

@@ -22,6 +22,11 @@ var assetTypes = map[string]string{
 	".svg": "image/svg+xml",
 }
 
+// bundles are assets made of others, for a page that needs more than one of them.
+var bundles = map[string][]string{
+	"login.js": {"password.js", "passkey.js"},
+}
+
 type asset struct {
 	name, contentType string
 	content           []byte
@@ -52,12 +57,22 @@ func loadAssets(base string) (assetSet, error) {
 		if !ok {
 			return set, fmt.Errorf("assets: %s is of no known type", name)
 		}
-		sum := sha256.Sum256(content)
-		address := base + "/assets/" + hex.EncodeToString(sum[:6]) + "/" + name
-		set.byPath[address] = asset{name, contentType, content}
-		set.byName[name] = address
+		set.add(base, asset{name, contentType, content})
+	}
+	for name, parts := range bundles {
+		var content []byte
+		for _, part := range parts {
+			content = append(content, set.byPath[set.byName[part]].content...)
+		}
+		set.add(base, asset{name, assetTypes[path.Ext(name)], content})
 	}
 	return set, nil
+}
+
+func (s assetSet) add(base string, a asset) {
+	sum := sha256.Sum256(a.content)
+	address := base + "/assets/" + hex.EncodeToString(sum[:6]) + "/" + a.name
+	s.byPath[address], s.byName[a.name] = a, address
 }
 
 // path returns the address of the asset called name.

@@ -51,6 +51,7 @@ type pageFrame struct {
 	self       string   // path and query under which the page can be fetched again
 	uiLocales  string   // as the authorization request gave them, hostile or not
 	script     string   // the one asset it runs; "" means that it runs none
+	connects   bool     // the script asks the server for something
 	image      string   // https origin of the one foreign picture it shows
 	retryAfter int      // seconds; 0 sends no header
 	wide       bool     // for pages with code and tables
@@ -206,6 +207,9 @@ func (f pageFrame) policy() string {
 	}
 	policy := "default-src 'none'; style-src 'self'; img-src " + image + "; script-src " + script +
 		"; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+	if f.connects {
+		policy += "; connect-src 'self'"
+	}
 	if len(f.frames) > 0 {
 		policy += "; frame-src " + strings.Join(f.frames, " ")
 	}

@@ -1,0 +1,250 @@
+package login
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-webauthn/webauthn/protocol"
+
+	"github.com/hufu-auth/hufu/internal/store"
+	"github.com/hufu-auth/hufu/internal/web"
+)
+
+// Passkeys adds passkeys to accounts and takes them as proof of who somebody is, Web
+// Authentication Level 3. The library that checks what authenticators say is known here
+// alone. It keeps nothing between the two halves of a ceremony: the challenge itself is
+// sealed text of ours and comes back inside of what was signed.
+type Passkeys struct {
+	Store *store.Store
+	Now   func() time.Time
+	Log   *slog.Logger
+	// RPID is the relying party identifier, the host of the issuer, and Origin where its
+	// pages are.
+	RPID, Origin string
+	Name         string // of the server, for what the authenticator shows
+	// TolerateCount lets somebody in whose passkey counts its uses and is behind; it is
+	// told of either way.
+	TolerateCount bool
+	// Seal and Open protect challenges.
+	Seal func(plain []byte) (string, error)
+	Open func(sealed string) ([]byte, error)
+}
+
+// ErrPasskey is the one refusal of a passkey that somebody wants to sign in with: unknown,
+// removed, a disabled user's, not rightly signed, or for another page than ours.
+var ErrPasskey = errors.New("login: the passkey was not accepted")
+
+// ErrPasskeyLate is returned for an answer to a challenge that has expired.
+var ErrPasskeyLate = errors.New("login: the challenge was answered too late")
+
+// ACRPasskey is the acr of a sign-in with a passkey whose authenticator has made sure
+// that it is its owner.
+const ACRPasskey = "urn:hufu:acr:passkey"
+
+// passkeyAMR are the methods of such a sign-in, RFC 8176 Section 2: a key was proved to be
+// there, the authenticator has seen somebody and, by a PIN or by what they are, has known
+// them for its owner. Which of the two it was, and whether the key is one of hardware, it
+// does not say.
+var passkeyAMR = []string{"pop", "user", "mfa"}
+
+// challengeLifetime is how long a challenge may wait for its answer.
+const challengeLifetime = 5 * time.Minute
+
+// maxAnswer bounds what a browser posts of an authenticator, in bytes.
+const maxAnswer = 16 << 10
+
+// perPasskeyAddress bounds the wrong answers from one address. It is apart from the limits
+// on passwords, so that nobody who has a passkey is held up by who guesses at those.
+var perPasskeyAddress = store.Limit{Burst: 60, Interval: time.Second}
+
+// RPID is the relying party identifier for an issuer; "" when it can have none: browsers
+// know no passkeys for a host that is an address.
+func RPID(issuer string) string {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return ""
+	}
+	host := u.Hostname()
+	if _, err := netip.ParseAddr(host); err == nil || protocol.ValidateRPID(host) != nil {
+		return ""
+	}
+	return host
+}
+
+// A ceremony is what an answer is for. One for another does not count.
+type ceremony string
+
+const (
+	signInCeremony ceremony = "sign in"
+	addCeremony    ceremony = "add"
+)
+
+// A sealedChallenge is what a challenge of ours says under its seal, whose nonce makes it
+// one that nobody can foresee.
+type sealedChallenge struct {
+	Ceremony ceremony `json:"c"`
+	Browser  string   `json:"b"` // mark of the browser that it was given to
+	Bound    string   `json:"s"` // what else the ceremony belongs to, "" for nothing
+	Expires  int64    `json:"e"`
+}
+
+// challenge makes one for a ceremony of a browser.
+func (p *Passkeys) challenge(c ceremony, browser, bound string) (string, error) {
+	plain, err := json.Marshal(sealedChallenge{c, browser, bound, p.Now().Add(challengeLifetime).Unix()})
+	if err != nil {
+		return "", err
+	}
+	return p.Seal(plain)
+}
+
+// answered opens the challenge that an authenticator has signed, and refuses one that was
+// not made for this ceremony in this browser. Whether it was answered before, the store
+// decides.
+func (p *Passkeys) answered(text string, c ceremony, browser, bound string) (store.Challenge, error) {
+	plain, err := p.Open(text)
+	if err != nil {
+		return store.Challenge{}, refusedPasskey(err)
+	}
+	var sealed sealedChallenge
+	if err := json.Unmarshal(plain, &sealed); err != nil {
+		return store.Challenge{}, refusedPasskey(err)
+	}
+	switch expires := time.Unix(sealed.Expires, 0); {
+	case sealed.Ceremony != c:
+		return store.Challenge{}, refusedPasskey(fmt.Errorf("the challenge is one to %s, not to %s", sealed.Ceremony, c))
+	case browser == "" || sealed.Browser != browser:
+		return store.Challenge{}, refusedPasskey(errors.New("the challenge is another browser's"))
+	case sealed.Bound != bound:
+		return store.Challenge{}, refusedPasskey(errors.New("the challenge is another user's or session's"))
+	case !p.Now().Before(expires):
+		return store.Challenge{}, ErrPasskeyLate
+	default:
+		return store.Challenge{Text: text, ExpiresAt: expires}, nil
+	}
+}
+
+// refusedPasskey gives a refusal its reason, for the operator.
+func refusedPasskey(cause error) error {
+	reason := cause.Error()
+	if detailed, ok := errors.AsType[*protocol.Error](cause); ok && detailed.DevInfo != "" {
+		reason += ": " + detailed.DevInfo
+	}
+	if len(reason) > 400 { // some of it is the browser's word
+		reason = strings.ToValidUTF8(reason[:400], "")
+	}
+	return fmt.Errorf("%w: %s", ErrPasskey, reason)
+}
+
+// RequestOptions is what a page asks the browser for a passkey with, in the JSON of
+// WebAuthn Section 5.5 (PublicKeyCredentialRequestOptionsJSON).
+type RequestOptions struct {
+	Challenge        string       `json:"challenge"`
+	Timeout          int64        `json:"timeout"` // milliseconds
+	RPID             string       `json:"rpId"`
+	AllowCredentials []Descriptor `json:"allowCredentials"` // none: whichever the person chooses
+	UserVerification string       `json:"userVerification"`
+}
+
+// A Descriptor names a passkey to a browser, WebAuthn Section 5.8.3.
+type Descriptor struct {
+	Type       string   `json:"type"`
+	ID         string   `json:"id"`
+	Transports []string `json:"transports,omitempty"`
+}
+
+func describe(passkeys []store.Passkey) []Descriptor {
+	all := []Descriptor{}
+	for _, p := range passkeys {
+		all = append(all, Descriptor{Type: string(protocol.PublicKeyCredentialType), ID: p.ID, Transports: strings.Fields(p.Transports)})
+	}
+	return all
+}
+
+// SignInOptions begins a sign-in in a browser, named by its mark. Nobody is known yet, and
+// nothing is written.
+func (p *Passkeys) SignInOptions(browser string) (*RequestOptions, error) {
+	challenge, err := p.challenge(signInCeremony, browser, "")
+	return &RequestOptions{Challenge: challenge, Timeout: challengeLifetime.Milliseconds(), RPID: p.RPID,
+		AllowCredentials: []Descriptor{}, UserVerification: string(protocol.VerificationRequired)}, err
+}
+
+// SignIn returns the user whose passkey has answered, or ErrPasskey. A flood of wrong
+// answers from one address is refused with 429.
+func (p *Passkeys) SignIn(ctx context.Context, browser, answer string) (*store.User, error) {
+	web.EventOf(ctx).SignIn = web.PasskeySignIn
+	parsed, err := parseAssertion(answer)
+	if err != nil {
+		return nil, err
+	}
+	challenge, err := p.answered(parsed.Response.CollectedClientData.Challenge, signInCeremony, browser, "")
+	if err != nil {
+		return nil, err
+	}
+	bucket := store.Bucket("passkey address", source(web.EventOf(ctx).Address))
+	wait, err := p.Store.Attempt(ctx, bucket, perPasskeyAddress, p.Now())
+	if err != nil {
+		return nil, err
+	}
+	if wait > 0 {
+		return nil, web.TooManyRequests(wait, errors.New("too many passkeys from one address were not accepted"))
+	}
+	user, err := p.judge(ctx, parsed, challenge)
+	if !errors.Is(err, ErrPasskey) && !isAway(ctx, err) { // right, or never judged
+		err = errors.Join(err, p.Store.Forgive(context.WithoutCancel(ctx), bucket, perPasskeyAddress))
+	}
+	return user, err
+}
+
+// judge finds the passkey, checks what it has signed, and notes that it was used.
+func (p *Passkeys) judge(ctx context.Context, parsed *protocol.ParsedCredentialAssertionData, challenge store.Challenge) (*store.User, error) {
+	passkey, err := p.Store.Passkey(ctx, base64.RawURLEncoding.EncodeToString(parsed.RawID))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, refusedPasskey(errors.New("nobody in force has this passkey"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	used, err := p.verifyAssertion(passkey, parsed, protocol.VerificationRequired)
+	if err != nil {
+		return nil, refusedPasskey(err)
+	}
+	if err := p.use(ctx, used, challenge); err != nil {
+		return nil, err
+	}
+	user, err := p.Store.User(ctx, passkey.UserID)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !user.DisabledAt.IsZero() {
+		return nil, refusedPasskey(errors.New("the user is no longer in force"))
+	}
+	return user, err
+}
+
+// use notes that a passkey was used, and tells of a count that went back.
+func (p *Passkeys) use(ctx context.Context, used *store.Passkey, challenge store.Challenge) error {
+	event := web.EventOf(ctx)
+	back, err := p.Store.UsePasskey(ctx, store.PasskeyUse{
+		ID: used.ID, UserID: used.UserID, Challenge: challenge, SignCount: used.SignCount, Flags: used.Flags, Tolerate: p.TolerateCount, Now: p.Now(),
+	}, store.By{Actor: used.UserID, Address: event.Address, RequestID: event.RequestID})
+	switch {
+	case errors.Is(err, store.ErrReplayed):
+		return refusedPasskey(errors.New("the challenge was answered before"))
+	case errors.Is(err, store.ErrNotFound):
+		return refusedPasskey(errors.New("the passkey was removed a moment ago"))
+	case err != nil:
+		return err
+	case back:
+		p.Log.Warn("the sign count of a passkey went back: there may be a copy of it", "request_id", event.RequestID,
+			"user", used.UserID, "passkey", used.Name, "count", used.SignCount, "tolerated", p.TolerateCount)
+		if !p.TolerateCount {
+			return refusedPasskey(errors.New("its sign count went back: there may be a copy of it (passkey_sign_count)"))
+		}
+	}
+	return nil
+}
