@@ -173,7 +173,7 @@ func (e *Endpoint) next(request, to string) string {
 	case to != "":
 		return e.Base + to
 	}
-	return e.Base + "/"
+	return e.Base + AccountPath
 }
 
 func (e *Endpoint) check(r *http.Request, form oauth.Form) (*store.User, error) {

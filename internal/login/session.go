@@ -110,6 +110,24 @@ func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, user *store.Use
 	return s.remember(w, r, user)
 }
 
+// Continue gives a browser a new session in place of was, for somebody who stays signed in
+// although the epoch of the user has moved on: it was proved as before who they are, and
+// when.
+func (s *Sessions) Continue(w http.ResponseWriter, r *http.Request, was *store.Session, epoch int64) error {
+	now, id, event := s.Now(), randomID(), web.EventOf(r.Context())
+	session := &store.Session{
+		SID: randomID()[:22], UserID: was.UserID, UserEpoch: epoch, AuthTime: was.AuthTime, ACR: was.ACR, AMR: was.AMR,
+		Address: event.Address, UserAgent: bounded(r.UserAgent()), CreatedAt: now, ExpiresAt: now.Add(s.Lifetime),
+	}
+	by := store.By{Actor: was.UserID, Address: event.Address, RequestID: event.RequestID}
+	if err := s.Store.CreateSession(r.Context(), session, hash(id), hash(s.Cookies.Get(r, sessionCookie)), by); err != nil {
+		return err
+	}
+	s.Cookies.Set(w, sessionCookie, id, s.Lifetime)
+	s.Cookies.SetShared(w, stateCookie, stateOf(id), s.Lifetime)
+	return nil
+}
+
 // ACRPassword is the acr of a sign-in with a password alone, RFC 6711.
 const ACRPassword = "urn:hufu:acr:password"
 
@@ -134,9 +152,14 @@ func (s *Sessions) End(ctx context.Context, w http.ResponseWriter, r *http.Reque
 			return ended, err
 		}
 	}
+	return ended, s.Clear(w, r)
+}
+
+// Clear takes a session that has ended from its browser.
+func (s *Sessions) Clear(w http.ResponseWriter, r *http.Request) error {
 	s.Cookies.Clear(w, sessionCookie)
 	s.Cookies.SetShared(w, stateCookie, "", 0)
-	return ended, s.forget(w, r)
+	return s.forget(w, r)
 }
 
 // A device is what the device cookie says: users who have signed in with this

@@ -18,6 +18,8 @@ type Browser struct {
 	client *http.Client
 	// Page is the answer that is open now.
 	Page *Answer
+
+	UserAgent string // what it says of itself; "" is Go's client
 }
 
 // Browser opens a new browser, without cookies.
@@ -62,6 +64,9 @@ func (b *Browser) Request(t testing.TB, address string) *http.Request {
 func (b *Browser) follow(t testing.TB, r *http.Request) *Answer {
 	t.Helper()
 	for range 20 {
+		if b.UserAgent != "" {
+			r.Header.Set("User-Agent", b.UserAgent)
+		}
 		b.Page = do(t, b.client, r)
 		location := b.Page.Header.Get("Location")
 		if location == "" {

@@ -45,6 +45,9 @@ func (s *Server) routes(o Options) (http.Handler, error) {
 		api(login.PasskeyPath, "GET", signIn.PasskeyOptions)
 	}
 	page(login.SelectPath, "GET, HEAD, POST", signIn.SelectAccount)
+	for _, route := range s.account(pages, signIn.Sessions, signIn.Browsers).Routes() {
+		page(route.Path, route.Methods, route.Serve)
+	}
 	page(openid.EndSessionPath, "GET, HEAD, POST", logout.EndSession)
 	page(openid.LoggedOutPath, "GET, HEAD", logout.Done)
 	checkSession, err := pages.CheckSession(strings.TrimSuffix(s.config.Issuer, base))
@@ -103,7 +106,7 @@ func (h *home) serve(w http.ResponseWriter, r *http.Request) error {
 	h.sessions.ShowState(w, r, session)
 	page := web.HomePage{Issuer: h.issuer, SignInURL: h.base + login.Path, SignOutURL: h.base + openid.EndSessionPath, MetadataURL: h.base + openid.MetadataPath, Self: h.base + "/"}
 	if session != nil {
-		page.Username = session.Username
+		page.Username, page.AccountURL = session.Username, h.base+login.AccountPath
 	}
 	if h.playground {
 		page.PlaygroundURL = h.base + "/playground"

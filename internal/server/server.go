@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hufu-auth/hufu/internal/account"
 	"github.com/hufu-auth/hufu/internal/authorize"
 	"github.com/hufu-auth/hufu/internal/client"
 	"github.com/hufu-auth/hufu/internal/config"
@@ -354,6 +355,21 @@ func sleep(ctx context.Context, wait time.Duration) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// account are the pages where people look after themselves.
+func (s *Server) account(pages *web.Pages, sessions *login.Sessions, browsers *web.Browsers) *account.Endpoint {
+	texts := scopeTexts(s.config.Scopes)
+	return &account.Endpoint{
+		Store: s.Store, Sessions: sessions, Browsers: browsers, Pages: pages, Hasher: s.Hasher, Now: s.now, Base: s.config.BasePath(),
+		SignOutURL: s.config.BasePath() + openid.EndSessionPath,
+		ScopeText: func(scope, language string) string {
+			if language == "zh" {
+				return texts[scope].Chinese
+			}
+			return texts[scope].English
+		},
 	}
 }
 

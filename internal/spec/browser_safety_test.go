@@ -35,6 +35,8 @@ func TestBrowser_Logout(t *testing.T) {
 	want(t, b, "/", http.StatusOK)
 	b.Follow(t, "#home-signin")
 	b.SignIn(t, "alice", oauthtest.Password)
+	want(t, b, "/account", http.StatusOK)
+	b.Follow(t, ".brand")
 	want(t, b, "/", http.StatusOK)
 	if got := b.Text(t, ".hero .account"); !strings.Contains(got, "alice") {
 		t.Errorf("the home page tells: %s", got)

@@ -200,7 +200,8 @@ func TestScreenshots(t *testing.T) {
 			t.Parallel()
 			s := newStudio(t, language, issuer)
 			tabs := map[string]*oauthtest.Tab{}
-			for _, sc := range scenes {
+			furnish(t, s)
+			for _, sc := range slices.Concat(scenes, accountScenes) {
 				b := tabs[sc.as]
 				if b == nil {
 					b = oauthtest.NewTab(t)

@@ -52,11 +52,12 @@ type pageFrame struct {
 	uiLocales  string   // as the authorization request gave them, hostile or not
 	script     string   // the one asset it runs; "" means that it runs none
 	connects   bool     // the script asks the server for something
-	image      string   // https origin of the one foreign picture it shows
+	image      string   // https origins of the foreign pictures it shows
 	retryAfter int      // seconds; 0 sends no header
 	wide       bool     // for pages with code and tables
 	frames     []string // origins of the pages in frames
 	refresh    string   // address that the page leads on to by itself
+	isolated   bool     // no page of others shares its process or holds a handle to it
 	flow       bool     // part of an authorization or logout flow, see policy
 }
 
@@ -101,6 +102,9 @@ func (p *Pages) load(language string) error {
 		"after":  c.after,
 		"asset":  p.assets.path,
 		"home":   func() string { return p.site.Base + "/" },
+		"at":     func(path string) string { return p.site.Base + path },
+		"moment": c.moment,
+		"plural": c.plural,
 	}).ParseFS(pageFiles, "pages/layout.html", "pages/parts.html")
 	if err != nil {
 		return err
@@ -152,6 +156,9 @@ func (p *Pages) Render(w http.ResponseWriter, r *http.Request, status int, page 
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
+	if f.isolated {
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	}
 	h.Add("Vary", "Accept-Language, Cookie")
 	if f.refresh != "" {
 		h.Set("Refresh", strconv.Itoa(int(leaveAfter/time.Second))+"; url="+f.refresh)

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"io/fs"
 	"maps"
 	"regexp"
@@ -85,10 +86,40 @@ func keysMadeInGo() map[string]bool {
 	for _, key := range playgroundKeys() {
 		used[key] = true
 	}
-	for _, page := range []Page{LoginPage{}, SelectAccountPage{}, ConsentPage{}, LogoutPage{}, LoggedOutPage{}, FormPostPage{}, HomePage{}} {
+	for _, page := range []Page{
+		LoginPage{}, SelectAccountPage{}, ConsentPage{}, LogoutPage{}, LoggedOutPage{}, FormPostPage{}, HomePage{},
+		OverviewPage{}, ProfilePage{}, SecurityPage{}, PasswordPage{}, SessionsPage{}, AppsPage{}, ActivityPage{}, DataPage{}, DeletePage{}, LeftPage{},
+	} {
 		used[page.frame().title] = true
 	}
+	for _, key := range accountKeys() {
+		used[key] = true
+	}
 	return used
+}
+
+// accountKeys are those of the pages of an account that are put together.
+func accountKeys() []string {
+	keys := []string{"activity.other", "password.refused", "language.en", "language.zh"}
+	for _, done := range AccountDone {
+		keys = append(keys, "account.done."+done)
+	}
+	for _, section := range accountSections {
+		keys = append(keys, "section."+section)
+	}
+	for _, kind := range ActivityKinds {
+		keys = append(keys, "activity."+kind)
+	}
+	for _, name := range ProfileFields() {
+		keys = append(keys, "profile."+name, "profile."+name+".problem")
+	}
+	for month := range 12 {
+		keys = append(keys, fmt.Sprint("month.", month+1))
+	}
+	for _, counted := range []string{"moment.minute", "moment.hour", "moment.day", "overview.session", "overview.app"} {
+		keys = append(keys, counted, counted+"s")
+	}
+	return append(keys, "moment.now", "moment.date")
 }
 
 func TestPageCatalogueKeysAreUsed(t *testing.T) {

@@ -47,22 +47,30 @@ type consentView struct {
 }
 
 func (p ConsentPage) view() any {
-	v := consentView{ConsentPage: p, Client: p.Client.view()}
+	v := consentView{ConsentPage: p, Client: p.Client.view(), Scopes: scopeViews(p.Scopes)}
 	v.SwitchURL = webAddress(p.SwitchURL)
+	for _, s := range v.Scopes {
+		v.Choice = v.Choice || s.Optional
+	}
+	return v
+}
+
+// scopeViews are scopes as a page lists them: each once, since ids are made of names.
+func scopeViews(scopes []ScopeView) []scopeView {
+	var views []scopeView
 	shown := map[string]bool{}
-	for _, s := range p.Scopes {
-		if s.Name == "" || shown[s.Name] { // ids are made of names
+	for _, s := range scopes {
+		if s.Name == "" || shown[s.Name] {
 			continue
 		}
 		shown[s.Name] = true
-		v.Choice = v.Choice || s.Optional
 		view := scopeView{ScopeView: s}
 		for _, known := range scopesInWords {
 			if s.Name == known {
 				view.Key = "scope." + known
 			}
 		}
-		v.Scopes = append(v.Scopes, view)
+		views = append(views, view)
 	}
-	return v
+	return views
 }

@@ -142,6 +142,7 @@ type HomePage struct {
 	Issuer        string
 	Username      string // "" when nobody is signed in
 	SignInURL     string
+	AccountURL    string // where they look after their account
 	SignOutURL    string
 	MetadataURL   string
 	PlaygroundURL string // "" without a playground

@@ -1,0 +1,45 @@
+package account
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/hufu-auth/hufu/internal/login"
+	"github.com/hufu-auth/hufu/internal/store"
+	"github.com/hufu-auth/hufu/internal/web"
+)
+
+// security lists the ways to sign in.
+func (e *Endpoint) security(v *visit) error {
+	return e.Pages.Render(v.w, v.r, http.StatusOK, web.SecurityPage{Person: e.person(v), HasPassword: v.user.Password != ""})
+}
+
+func (e *Endpoint) showPassword(v *visit) error { return e.passwordPage(v, http.StatusOK, "") }
+
+func (e *Endpoint) passwordPage(v *visit, status int, problem string) error {
+	return e.Pages.Render(v.w, v.r, status, web.PasswordPage{Person: e.person(v), HasPassword: v.user.Password != "", Problem: problem})
+}
+
+// changePassword sets another password, which ends everything that was made under the
+// old one, and goes on in this browser under a new session (SE-01, SE-05).
+func (e *Endpoint) changePassword(v *visit) error {
+	password := v.form.Get("password")
+	if err := login.CheckPassword(password, v.user.UsernameKey); err != nil {
+		return e.passwordPage(v, http.StatusUnprocessableEntity, "password.refused")
+	}
+	hash, err := e.Hasher.Hash(v.r.Context(), password)
+	if err != nil {
+		return err
+	}
+	epoch, err := e.Store.ChangePassword(v.r.Context(), v.user.ID, v.session.UserEpoch, hash, v.now, v.by())
+	if err == nil {
+		err = e.Sessions.Continue(v.w, v.r, v.session, epoch)
+	}
+	switch {
+	case errors.Is(err, store.ErrNotLive): // changed in another window meanwhile
+		return e.again(v, "/password")
+	case err != nil:
+		return err
+	}
+	return e.done(v, "/security", "password")
+}
