@@ -11,7 +11,15 @@ import (
 
 // security lists the ways to sign in.
 func (e *Endpoint) security(v *visit) error {
-	return e.Pages.Render(v.w, v.r, http.StatusOK, web.SecurityPage{Person: e.person(v), HasPassword: v.user.Password != ""})
+	page := web.SecurityPage{Person: e.person(v), HasPassword: v.user.Password != ""}
+	if e.Passkeys != nil {
+		passkeys, err := e.Store.Passkeys(v.r.Context(), v.user.ID)
+		if err != nil {
+			return err
+		}
+		page.PasskeysURL, page.Passkeys = e.Base+login.AccountPath+passkeysPath, len(passkeys)
+	}
+	return e.Pages.Render(v.w, v.r, http.StatusOK, page)
 }
 
 func (e *Endpoint) showPassword(v *visit) error { return e.passwordPage(v, http.StatusOK, "") }

@@ -50,7 +50,12 @@ type Adding struct {
 	User    *store.User
 	Session string // sid
 	Browser string
+	Device  string // what to call a passkey of the device it is made on, when its authenticator is not known by name
 }
+
+// RoamingAuthenticator is the attachment of one that is no part of a device, WebAuthn
+// Section 5.4.5.
+const RoamingAuthenticator = string(protocol.CrossPlatform)
 
 // bound is what a challenge to add belongs to.
 func (a Adding) bound() string { return a.User.ID + " " + a.Session }
@@ -67,7 +72,7 @@ func (p *Passkeys) AddOptions(ctx context.Context, a Adding) (*CreationOptions, 
 		o.Parameters = append(o.Parameters, KeyParameter{string(a.Type), int64(a.Algorithm)})
 	}
 	o.RP.ID, o.RP.Name = p.RPID, p.Name
-	o.User.ID = base64.RawURLEncoding.EncodeToString(userHandle(a.User.ID))
+	o.User.ID = base64.RawURLEncoding.EncodeToString(UserHandle(a.User.ID))
 	o.User.Name, o.User.DisplayName = a.User.Username, a.User.Username
 	o.Selection.ResidentKey, o.Selection.RequireResidentKey = string(protocol.ResidentKeyRequirementRequired), true
 	o.Selection.UserVerification = string(protocol.VerificationRequired)
@@ -92,6 +97,9 @@ func (p *Passkeys) Add(ctx context.Context, a Adding, answer string) (*store.Pas
 		return nil, refusedPasskey(err)
 	}
 	passkey.CreatedAt = p.Now()
+	if passkey.Name == "" && passkey.Attachment != RoamingAuthenticator {
+		passkey.Name = PasskeyName(a.Device)
+	}
 	event := web.EventOf(ctx)
 	err = p.Store.AddPasskey(ctx, passkey, challenge, store.By{Actor: a.User.ID, Address: event.Address, RequestID: event.RequestID})
 	if errors.Is(err, store.ErrReplayed) {

@@ -81,10 +81,10 @@ func (u passkeyUser) WebAuthnDisplayName() string { return u.name }
 // WebAuthnCredentials implements webauthn.User.
 func (u passkeyUser) WebAuthnCredentials() []webauthn.Credential { return u.credentials }
 
-// userHandle is what an authenticator knows a user by, WebAuthn Section 5.4.3: the
+// UserHandle is what an authenticator knows a user by, WebAuthn Section 5.4.3: the
 // subject, which is random, tells nothing about the person, and is never given to another.
 // A handle of its own would be one more thing to keep that says the same.
-func userHandle(userID string) []byte { return []byte(userID) }
+func UserHandle(userID string) []byte { return []byte(userID) }
 
 // verifyAssertion checks what a passkey has signed, WebAuthn Section 7.2 steps 5 to 21 and
 // 23 to 25, and returns the passkey as it is after this use. Its count and its flags are
@@ -102,8 +102,8 @@ func (p *Passkeys) verifyAssertion(k *store.Passkey, parsed *protocol.ParsedCred
 		return nil, err
 	}
 	checked, err := party.ValidateLogin(
-		passkeyUser{id: userHandle(k.UserID), credentials: []webauthn.Credential{credential}},
-		webauthn.SessionData{Challenge: parsed.Response.CollectedClientData.Challenge, RelyingPartyID: p.RPID, UserID: userHandle(k.UserID), UserVerification: verification},
+		passkeyUser{id: UserHandle(k.UserID), credentials: []webauthn.Credential{credential}},
+		webauthn.SessionData{Challenge: parsed.Response.CollectedClientData.Challenge, RelyingPartyID: p.RPID, UserID: UserHandle(k.UserID), UserVerification: verification},
 		parsed)
 	if err != nil {
 		return nil, err
@@ -137,8 +137,8 @@ func (p *Passkeys) verifyAttestation(user *store.User, parsed *protocol.ParsedCr
 	object := &parsed.Response.AttestationObject
 	object.Format, object.AttStatement, object.SubStatements = string(protocol.AttestationFormatNone), nil, nil
 	made, err := party.CreateCredential(
-		passkeyUser{id: userHandle(user.ID), name: user.Username},
-		webauthn.SessionData{Challenge: parsed.Response.CollectedClientData.Challenge, RelyingPartyID: p.RPID, UserID: userHandle(user.ID),
+		passkeyUser{id: UserHandle(user.ID), name: user.Username},
+		webauthn.SessionData{Challenge: parsed.Response.CollectedClientData.Challenge, RelyingPartyID: p.RPID, UserID: UserHandle(user.ID),
 			UserVerification: protocol.VerificationRequired, CredParams: passkeyAlgorithms},
 		parsed)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
@@ -94,5 +95,82 @@ func TestBrowser_PasskeyWithoutScripts(t *testing.T) {
 		t.Error("there is a button that does nothing")
 	}
 	b.SignIn(t, "alice", oauthtest.Password)
-	want(t, b, "/", http.StatusOK)
+	want(t, b, "/account", http.StatusOK)
+}
+
+// Somebody adds a passkey in a real browser, signs out, and signs in with it, without a
+// word typed; the browser does not add a second one, and what was removed signs nobody in.
+func TestBrowser_PasskeyAddAndUse(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t, oauthtest.OnLocalhost)
+	alice := s.User(t, "alice")
+	l, b := land(t, s), oauthtest.NewTab(t)
+	onlyByButton(t, b)
+	keys := b.Keychain(t)
+	b.Open(t, s.URL+"/account/security")
+	b.SignIn(t, "alice", oauthtest.Password)
+	want(t, b, "/account/security", http.StatusOK)
+	b.Follow(t, "#manage-passkeys")
+	want(t, b, "/account/passkeys", http.StatusOK)
+	keys.Owner(t, false)
+	b.Click(t, "#passkey-submit")
+	b.Until(t, `!document.getElementById("passkey-message").hidden`)
+	if got := b.Text(t, "#passkey-message"); got != "No passkey was added. You can try again whenever you like." {
+		t.Errorf("the page says %q", got)
+	}
+	keys.Owner(t, true)
+	b.Follow(t, "#passkey-submit")
+	want(t, b, "/account/passkeys", http.StatusOK)
+	if got := b.Text(t, "#passkey-0"); got != "Chrome · Linux" || keys.Passkeys(t) != 1 {
+		t.Errorf("added %q, the keychain holds %d", got, keys.Passkeys(t))
+	}
+	b.Click(t, "#passkey-submit")
+	b.Until(t, `!document.getElementById("passkey-message").hidden`)
+	if got := b.Text(t, "#passkey-message"); got != "This device already holds a passkey of your account." || keys.Passkeys(t) != 1 {
+		t.Errorf("the page says %q", got)
+	}
+	b.Open(t, s.URL+"/end-session")
+	b.Follow(t, "#logout-confirm")
+	b.Open(t, l.ask("/authorize", "state 1"))
+	want(t, b, "/login", http.StatusOK)
+	b.Follow(t, "#passkey-submit")
+	want(t, b, "/consent", http.StatusOK)
+	b.Follow(t, "#consent-approve")
+	if got := l.redeem(t, l.arrived(t).Values.Get("code")); got != alice.ID {
+		t.Errorf("sub = %q, want alice", got)
+	}
+	b.Open(t, s.URL+"/account/passkeys")
+	b.Click(t, ".edit summary")
+	b.Follow(t, ".edit button[value=remove]")
+	want(t, b, "/account/passkeys", http.StatusOK)
+	b.Open(t, s.URL+"/end-session")
+	b.Follow(t, "#logout-confirm")
+	b.Open(t, s.URL+"/login")
+	if keys.Passkeys(t) > 0 { // the browser may have forgotten it by now
+		b.Follow(t, "#passkey-submit")
+		want(t, b, "/login", http.StatusUnprocessableEntity)
+	}
+}
+
+// A page that was left open for too long asks for another sign-in when a passkey is to be
+// added, and leads back.
+func TestBrowser_PasskeyAddLate(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t, oauthtest.OnLocalhost)
+	s.User(t, "alice")
+	b := oauthtest.NewTab(t)
+	onlyByButton(t, b)
+	keys := b.Keychain(t)
+	b.Open(t, s.URL+"/account/passkeys")
+	b.SignIn(t, "alice", oauthtest.Password)
+	s.Clock.Advance(11 * time.Minute)
+	b.Follow(t, "#passkey-submit")
+	want(t, b, "/login", http.StatusOK)
+	b.SignIn(t, "alice", oauthtest.Password)
+	want(t, b, "/account/passkeys", http.StatusOK)
+	b.Follow(t, "#passkey-submit")
+	want(t, b, "/account/passkeys", http.StatusOK)
+	if keys.Passkeys(t) != 1 {
+		t.Error("not added")
+	}
 }

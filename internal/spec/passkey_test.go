@@ -82,7 +82,7 @@ func TestPasskey_SignIn(t *testing.T) {
 		t.Error("the session before is still good")
 	}
 	b.Open(t, s.URL+"/login")
-	if answer := signInWith(t, s, b, a); answer.Request.URL.Path != "/" || signedInAs(t, s, b.Cookies(t)...) != "alice" {
+	if answer := signInWith(t, s, b, a); answer.Request.URL.Path != "/account" || signedInAs(t, s, b.Cookies(t)...) != "alice" {
 		t.Errorf("by itself: %s", answer.Request.URL.Path)
 	}
 	read, err := s.Store.Passkeys(t.Context(), p.user.ID)
@@ -438,5 +438,268 @@ func TestPasskey_NotOffered(t *testing.T) {
 				t.Errorf("options: %d", answer.StatusCode)
 			}
 		})
+	}
+}
+
+// options is an account's page for a browser that adds a passkey.
+func addOptions(t *testing.T, s *oauthtest.Server, b *oauthtest.Browser) []byte {
+	t.Helper()
+	answer := s.Do(t, b.Request(t, s.URL+"/account/passkeys/options"))
+	if answer.StatusCode != http.StatusOK || answer.Header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("options: %d %s", answer.StatusCode, answer.Body)
+	}
+	return answer.Body
+}
+
+// keyring is a browser of somebody who has their passkeys before them.
+func keyring(t *testing.T, s *oauthtest.Server, username string) *oauthtest.Browser {
+	t.Helper()
+	b := home(t, s, username)
+	b.Open(t, "/account/passkeys")
+	return b
+}
+
+func add(t *testing.T, b *oauthtest.Browser, answer string) *oauthtest.Answer {
+	t.Helper()
+	return b.Submit(t, "passkey-form", url.Values{"credential": {answer}})
+}
+
+// Somebody adds a passkey, signs in with it elsewhere, gives it a name, and removes it; the
+// audit trail tells of it, and so does the file of the account (MF-04).
+func TestPasskey_Account(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t, oauthtest.OnLocalhost)
+	u := s.User(t, "alice")
+	b := home(t, s, "alice")
+	if b.Open(t, "/account/security"); !strings.Contains(string(b.Page.Body), "You have not added one.") {
+		t.Error("the page does not say that there is none")
+	}
+	b.Open(t, "/account/passkeys")
+	a := s.Authenticator(t)
+	a.AAGUID, a.Count = [16]byte{0xea, 0x9b, 0x8d, 0x66, 0x4d, 0x01, 0x1d, 0x21, 0x3c, 0xe4, 0xb6, 0xb4, 0x8c, 0xb5, 0x75, 0xd4}, 1
+	options := addOptions(t, s, b)
+	var asked struct {
+		RP, User map[string]string
+		Exclude  []map[string]any                               `json:"excludeCredentials"`
+		Selected struct{ ResidentKey, UserVerification string } `json:"authenticatorSelection"`
+		Keys     []map[string]any                               `json:"pubKeyCredParams"`
+		Attested string                                         `json:"attestation"`
+	}
+	ok(t, json.Unmarshal(options, &asked))
+	if asked.RP["id"] != "localhost" || asked.RP["name"] != "Hufu" || asked.User["name"] != "alice" || asked.Selected.ResidentKey != "required" ||
+		asked.Selected.UserVerification != "required" || asked.Attested != "none" || len(asked.Exclude) != 0 || len(asked.Keys) != 3 {
+		t.Errorf("options %s", options)
+	}
+	add(t, b, a.Create(t, options))
+	if b.Page.StatusCode != http.StatusOK || !b.On("account-done") || !strings.Contains(string(b.Page.Body), "Google Password Manager") {
+		t.Fatalf("%d %s", b.Page.StatusCode, b.Page.Body)
+	}
+	if next := addOptions(t, s, b); !strings.Contains(string(next), `"excludeCredentials":[{"type":"public-key","id":"`+base64.RawURLEncoding.EncodeToString(a.ID)) {
+		t.Errorf("it may be added once more: %s", next)
+	}
+	elsewhere := stranger(t, s)
+	a.Count = 2
+	if signInWith(t, s, elsewhere, a); signedInAs(t, s, elsewhere.Cookies(t)...) != "alice" {
+		t.Fatalf("not signed in: %s", loginError(elsewhere.Page))
+	}
+	id := base64.RawURLEncoding.EncodeToString(a.ID)
+	change := func(action, id, name string) *oauthtest.Answer {
+		return b.Submit(t, "passkey-form", url.Values{"action": {action}, "id": {id}, "name": {name}})
+	}
+	if change("rename", id, "  My \u202ephone "); !strings.Contains(string(b.Page.Body), ">My phone<") {
+		t.Errorf("not renamed: %s", b.Page.Body)
+	}
+	b.Open(t, "/account/data")
+	file := b.Submit(t, "export-form", nil)
+	if !strings.Contains(string(file.Body), `"name": "My phone"`) {
+		t.Errorf("the file of the account: %s", file.Body)
+	}
+	b.Open(t, "/account/passkeys")
+	if change("remove", id, ""); b.Page.StatusCode != http.StatusOK || strings.Contains(string(b.Page.Body), "My phone") {
+		t.Errorf("not removed: %d", b.Page.StatusCode)
+	}
+	if signedInAs(t, s, elsewhere.Cookies(t)...) != "alice" || signedInAs(t, s, b.Cookies(t)...) != "alice" {
+		t.Error("removing a passkey signs somebody out")
+	}
+	elsewhere.Open(t, "/login")
+	a.Count = 3
+	if page := signInWith(t, s, elsewhere, a); page.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("removed, and still good: %d", page.StatusCode)
+	}
+	events, err := s.Store.Events(t.Context(), "", 100)
+	ok(t, err)
+	var kinds []string
+	for _, e := range events {
+		if strings.HasPrefix(e.Kind, "user.passkey_") && e.UserID == u.ID && e.By.Actor == u.ID && e.By.RequestID != "" {
+			kinds = append(kinds, e.Kind+" "+e.Detail)
+		}
+	}
+	if got := strings.Join(kinds, ", "); got != "user.passkey_removed My phone, user.passkey_added Google Password Manager" {
+		t.Errorf("events: %s", got)
+	}
+}
+
+// To add or remove a passkey takes a sign-in of a short while ago, which leads back
+// (MF-04).
+func TestPasskey_AccountNeedsFreshSignIn(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t, oauthtest.OnLocalhost)
+	u := s.User(t, "alice")
+	a := s.Passkey(t, u)
+	b := keyring(t, s, "alice")
+	fresh := s.Authenticator(t).Create(t, addOptions(t, s, b))
+	s.Clock.Advance(11 * time.Minute)
+	for _, fields := range []url.Values{
+		{"action": {"remove"}, "id": {base64.RawURLEncoding.EncodeToString(a.ID)}}, {"action": {"add"}, "credential": {fresh}}, {"action": {"rename"}, "id": {base64.RawURLEncoding.EncodeToString(a.ID)}, "name": {"x"}},
+	} {
+		answer := s.Do(t, formRequest(t, b, s, "passkey-form", fields))
+		if answer.StatusCode != http.StatusSeeOther || !strings.HasPrefix(answer.Header.Get("Location"), "/login?return=") {
+			t.Errorf("%v: %d to %s", fields, answer.StatusCode, answer.Header.Get("Location"))
+		}
+	}
+	if answer := s.Do(t, b.Request(t, s.URL+"/account/passkeys/options")); answer.StatusCode != http.StatusSeeOther {
+		t.Errorf("options: %d", answer.StatusCode)
+	}
+	if all, err := s.Store.Passkeys(t.Context(), u.ID); err != nil || len(all) != 1 || all[0].Name != "Key" {
+		t.Errorf("something was changed: %+v, %v", all, err)
+	}
+	b.Open(t, "/account/passkeys")
+	if signInWith(t, s, b, a); b.Page.Request.URL.Path != "/account/passkeys" || b.Page.StatusCode != http.StatusOK {
+		t.Errorf("signing in led to %s", b.Page.Request.URL)
+	}
+}
+
+// What is wrong with a new passkey is told, and it is not kept: one for another page, of
+// nobody known, of a challenge that is another's or was answered (WA-01, WA-02, WA-04).
+func TestPasskey_AddRefused(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t, oauthtest.OnLocalhost)
+	alice, mallory := s.User(t, "alice"), s.User(t, "mallory")
+	of := s.Passkey(t, mallory)
+	idOf := func(a *oauthtest.Authenticator) string { return base64.RawURLEncoding.EncodeToString(a.ID) }
+	says := func(a *oauthtest.Authenticator, name string, value any) {
+		a.ClientData = func(collected map[string]any) { collected[name] = value }
+	}
+	const refused = "That passkey was not accepted."
+	for name, tt := range map[string]struct {
+		answer func(t *testing.T, b *oauthtest.Browser, a *oauthtest.Authenticator) string // nil: as asked
+		change func(a *oauthtest.Authenticator)
+		want   string
+	}{
+		"another origin":              {nil, func(a *oauthtest.Authenticator) { a.Origin = "https://evil.example" }, refused},
+		"from a frame":                {nil, func(a *oauthtest.Authenticator) { says(a, "crossOrigin", true) }, refused},
+		"another relying party":       {nil, func(a *oauthtest.Authenticator) { a.RPID = "evil.example" }, refused},
+		"used, not made":              {nil, func(a *oauthtest.Authenticator) { says(a, "type", "webauthn.get") }, refused},
+		"nobody verified":             {nil, func(a *oauthtest.Authenticator) { a.Flags = oauthtest.UserPresent }, refused},
+		"nobody there":                {nil, func(a *oauthtest.Authenticator) { a.Flags = oauthtest.UserVerified }, refused},
+		"a backup of one without any": {nil, func(a *oauthtest.Authenticator) { a.Flags |= oauthtest.BackupState }, refused},
+		"an endless id":               {nil, func(a *oauthtest.Authenticator) { a.ID = make([]byte, 1024) }, refused},
+		"somebody else's":             {nil, func(a *oauthtest.Authenticator) { a.ID = of.ID }, "That passkey is in use already."},
+		"nonsense":                    {func(*testing.T, *oauthtest.Browser, *oauthtest.Authenticator) string { return "{" }, nil, refused},
+		"a challenge to sign in": {func(t *testing.T, b *oauthtest.Browser, a *oauthtest.Authenticator) string {
+			return a.Create(t, passkeyOptions(t, s, b))
+		}, nil, refused},
+		"another user's challenge": {func(t *testing.T, _ *oauthtest.Browser, a *oauthtest.Authenticator) string {
+			return a.Create(t, addOptions(t, s, keyring(t, s, "mallory")))
+		}, nil, refused},
+		"another browser's challenge": {func(t *testing.T, _ *oauthtest.Browser, a *oauthtest.Authenticator) string {
+			return a.Create(t, addOptions(t, s, keyring(t, s, "alice")))
+		}, nil, refused},
+		"answered before": {func(t *testing.T, b *oauthtest.Browser, a *oauthtest.Authenticator) string {
+			answer := a.Create(t, addOptions(t, s, b))
+			add(t, b, answer)
+			b.Submit(t, "passkey-form", url.Values{"action": {"remove"}, "id": {idOf(a)}})
+			return answer
+		}, nil, refused},
+		"too late": {func(t *testing.T, b *oauthtest.Browser, a *oauthtest.Authenticator) string {
+			answer := a.Create(t, addOptions(t, s, b))
+			s.Clock.Advance(6 * time.Minute)
+			return answer
+		}, nil, "That took too long."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := s.Authenticator(t), keyring(t, s, "alice")
+			if tt.change != nil {
+				tt.change(a)
+			}
+			answer := ""
+			if tt.answer != nil {
+				answer = tt.answer(t, b, a)
+			} else {
+				answer = a.Create(t, addOptions(t, s, b))
+			}
+			add(t, b, answer)
+			if b.Page.StatusCode/100 != 4 || !b.On("passkeys-error") || !strings.Contains(string(b.Page.Body), tt.want) {
+				t.Errorf("%d, not %q:\n%s", b.Page.StatusCode, tt.want, b.Page.Body)
+			}
+			if all, err := s.Store.Passkeys(t.Context(), alice.ID); err != nil || len(all) != 0 {
+				t.Errorf("kept: %+v, %v", all, err)
+			}
+		})
+	}
+}
+
+// Nobody changes what is another's, adds more than may be, or removes what they could not
+// sign in without (AC-01, WA-04).
+func TestPasskey_AccountBounds(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t, oauthtest.OnLocalhost)
+	alice, keyless := s.User(t, "alice"), makeUser(t, s, "keyless", "")
+	a, last := s.Passkey(t, alice), s.Passkey(t, keyless)
+	b := stranger(t, s)
+	signInWith(t, s, b, last)
+	b.Open(t, "/account/passkeys")
+	change := func(a *oauthtest.Authenticator, action string) *oauthtest.Answer {
+		fields := url.Values{"action": {action}, "id": {base64.RawURLEncoding.EncodeToString(a.ID)}, "name": {"mine"}}
+		return s.Do(t, formRequest(t, b, s, "passkey-form", fields))
+	}
+	for _, action := range []string{"remove", "rename"} {
+		if answer := change(a, action); answer.StatusCode != http.StatusNotFound {
+			t.Errorf("%s somebody else's: %d", action, answer.StatusCode)
+		}
+	}
+	if answer := change(last, "steal"); answer.StatusCode != http.StatusBadRequest {
+		t.Errorf("no such action: %d", answer.StatusCode)
+	}
+	if answer := change(last, "remove"); answer.StatusCode != http.StatusConflict || !strings.Contains(string(answer.Body), "your only way to sign in") {
+		t.Errorf("the last one: %d", answer.StatusCode)
+	}
+	for range store.MaxPasskeys - 1 {
+		s.Passkey(t, keyless)
+	}
+	options := addOptions(t, s, b)
+	if answer := add(t, b, s.Authenticator(t).Create(t, options)); answer.StatusCode != http.StatusConflict || !strings.Contains(string(answer.Body), "as many passkeys as there can be") || b.On("passkey-form") {
+		t.Errorf("one too many: %d", answer.StatusCode)
+	}
+	b.Open(t, "/account/passkeys")
+	if b.On("passkey-submit") {
+		t.Error("one more is offered")
+	}
+}
+
+// The pages of passkeys are for nobody who is not signed in, and for no form of others
+// (CS-01, MF-03).
+func TestPasskey_AccountGuarded(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t, oauthtest.OnLocalhost)
+	s.User(t, "alice")
+	for _, path := range []string{"/account/passkeys", "/account/passkeys/options"} {
+		if answer := s.Get(t, path); answer.StatusCode != http.StatusSeeOther || !strings.HasPrefix(answer.Header.Get("Location"), "/login?") {
+			t.Errorf("%s for a stranger: %d", path, answer.StatusCode)
+		}
+	}
+	b := keyring(t, s, "alice")
+	for name, change := range map[string]func(r *http.Request){
+		"another site": func(r *http.Request) {
+			r.Header.Set("Sec-Fetch-Site", "cross-site")
+			r.Header.Set("Origin", "https://evil.example")
+		},
+		"no token":     func(r *http.Request) { r.Body, r.ContentLength = http.NoBody, 0 },
+	} {
+		r := formRequest(t, b, s, "passkey-form", url.Values{"action": {"remove"}})
+		change(r)
+		if answer := s.Do(t, r); answer.StatusCode != http.StatusForbidden {
+			t.Errorf("%s: %d", name, answer.StatusCode)
+		}
 	}
 }

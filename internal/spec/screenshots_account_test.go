@@ -49,6 +49,29 @@ var accountScenes = []scene{
 		b.Follow(t, "#profile-save")
 	}},
 	{"account-security", "dora", opens(func(s *studio) string { return s.URL + "/account/security" })},
+	{"account-passkeys-none", "dora", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		b.Open(t, s.URL+"/account/security")
+		b.Follow(t, "#manage-passkeys")
+	}},
+	{"account-passkeys-unable", "dora", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		b.Scripts(t, false)
+		b.Open(t, s.URL+"/account/passkeys")
+	}},
+	{"account-passkeys-added", "dora", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		b.Open(t, s.URL+"/account/passkeys")
+		b.Keychain(t)
+		b.Follow(t, "#passkey-submit")
+	}},
+	{"account-passkeys", "dora", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		s.Passkey(t, theUser(t, s.Server, "dora"))
+		b.Open(t, s.URL+"/account/passkeys")
+		b.Click(t, "details summary")
+	}},
+	{"account-passkeys-known", "dora", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		b.Open(t, s.URL+"/account/passkeys")
+		b.Click(t, "#passkey-submit")
+		b.Until(t, `!document.getElementById("passkey-message").hidden`)
+	}},
 	{"account-password", "dora", opens(func(s *studio) string { return s.URL + "/account/password" })},
 	{"account-password-refused", "dora", func(t *testing.T, s *studio, b *oauthtest.Tab) {
 		b.Open(t, s.URL+"/account/password")

@@ -19,7 +19,7 @@ type Person struct {
 }
 
 // AccountDone are the keys of what an account's pages can say was done.
-var AccountDone = []string{"profile", "password", "session", "sessions", "app", "conflict"}
+var AccountDone = []string{"profile", "password", "session", "sessions", "app", "conflict", "passkey", "passkey-named", "passkey-removed"}
 
 // Sections of an account, as its pages link to them below /account.
 const (
@@ -145,6 +145,8 @@ func (p ProfilePage) view() any {
 type SecurityPage struct {
 	Person
 	HasPassword bool
+	PasskeysURL string // where passkeys are looked after; "" when there can be none
+	Passkeys    int
 }
 
 func (SecurityPage) template() string   { return "account_security.html" }
@@ -267,6 +269,7 @@ type Happening struct {
 var ActivityKinds = []string{
 	"user.sign_in", "user.sign_in_refused", "user.sign_out", "consent.given", "consent.withdrawn", "grant.revoked", "grant.replay", "token.revoked",
 	"user.created", "user.changed", "user.password_changed", "user.disabled", "user.enabled",
+	"user.passkey_added", "user.passkey_removed", "user.passkey_count_back",
 }
 
 // An ActivityPage tells what happened lately; path /account/activity.

@@ -47,6 +47,8 @@ var acme = web.Client{
 func samples() map[string]web.Page {
 	pages := map[string]web.Page{
 		"login":                        web.LoginPage{Client: &acme, Action: "/login", Request: "sealed", FormToken: "token", UILocales: "xx"},
+		"login, passkeys":              web.LoginPage{Client: &acme, Action: "/login", Request: "sealed", FormToken: "token", PasskeyURL: "/login/passkey"},
+		"login, passkeys, once more":   web.LoginPage{Action: "/login", Return: "/account/password", Confirm: true, FormToken: "token", PasskeyURL: "/login/passkey", Error: web.LoginPasskey},
 		"login, nobody asked":          web.LoginPage{Action: "/login", FormToken: "token"},
 		"login, once more":             web.LoginPage{Action: "/login", Return: "/account/password", Confirm: true, Username: "alice", FormToken: "token"},
 		"login, client without a name": web.LoginPage{Client: &web.Client{}, Action: "/login", Request: "sealed", FormToken: "token"},
@@ -69,7 +71,7 @@ func samples() map[string]web.Page {
 		"consent, no scope": web.ConsentPage{Client: acme, Username: "alice", Action: "/consent", Request: "sealed", FormToken: "token"},
 	}
 	maps.Copy(pages, accountSamples())
-	for _, e := range []web.LoginError{web.LoginFailed, web.LoginIncomplete, web.LoginThrottled, web.LoginBusy, web.LoginStale} {
+	for _, e := range []web.LoginError{web.LoginFailed, web.LoginIncomplete, web.LoginThrottled, web.LoginBusy, web.LoginStale, web.LoginPasskey} {
 		for _, username := range []string{"", "alice"} {
 			pages[fmt.Sprintf("login, %s, %q", e, username)] = web.LoginPage{Client: &acme, Action: "/login", Request: "sealed", FormToken: "token", Username: username, Error: e}
 		}

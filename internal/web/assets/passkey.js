@@ -23,7 +23,8 @@
   }
   function options() {
     return fetch(form.dataset.options, { credentials: "same-origin" }).then(function (answer) {
-      if (!answer.ok) throw new Error(answer.status);
+      if (answer.redirected) location.reload(); // to sign in once more
+      if (!answer.ok || answer.redirected) throw new Error(answer.status);
       return answer.json();
     }).then(function (o) {
       o.challenge = bytes(o.challenge);
@@ -75,6 +76,15 @@
     });
   }
 
+  if (adding) {
+    document.getElementById("passkey-unable").hidden = true;
+    // What was removed here need not be offered there any more.
+    if (PublicKeyCredential.signalAllAcceptedCredentials) {
+      PublicKeyCredential.signalAllAcceptedCredentials({
+        rpId: form.dataset.rp, userId: form.dataset.user, allAcceptedCredentialIds: form.dataset.accepted.split(" ").filter(Boolean)
+      }).catch(function () {});
+    }
+  }
   button.hidden = false;
   button.addEventListener("click", function () {
     say("");
