@@ -694,7 +694,7 @@ func TestPasskey_AccountGuarded(t *testing.T) {
 			r.Header.Set("Sec-Fetch-Site", "cross-site")
 			r.Header.Set("Origin", "https://evil.example")
 		},
-		"no token":     func(r *http.Request) { r.Body, r.ContentLength = http.NoBody, 0 },
+		"no token": func(r *http.Request) { r.Body, r.ContentLength = http.NoBody, 0 },
 	} {
 		r := formRequest(t, b, s, "passkey-form", url.Values{"action": {"remove"}})
 		change(r)
