@@ -41,18 +41,29 @@ func home(t testing.TB, s *oauthtest.Server, username string) *oauthtest.Browser
 // the page that was asked for; no form is taken before (MF-03, SE-07).
 func TestAccount_SignInFirst(t *testing.T) {
 	t.Parallel()
-	s := oauthtest.Start(t)
-	s.User(t, "alice")
-	for _, path := range accountPaths() {
-		b := s.Browser(t)
-		b.Open(t, path)
-		if !b.On("login-form") || b.Page.Request.URL.Query().Get("return") != path {
-			t.Errorf("%s: a stranger is led to %s", path, b.Page.Request.URL)
-			continue
-		}
-		if b.SignIn(t, "alice"); b.Page.Request.URL.Path != path || b.Page.StatusCode != http.StatusOK || !b.On("section-overview") {
-			t.Errorf("%s: signing in led to %s (%d)", path, b.Page.Request.URL, b.Page.StatusCode)
-		}
+	for name, base := range map[string]string{"at the root": "", "below a path": "/auth/tenant"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := oauthtest.Start(t, func(c *config.Config) { c.Issuer += base })
+			s.User(t, "alice")
+			for _, path := range accountPaths() {
+				b := s.Browser(t)
+				b.Open(t, s.URL+path)
+				if !b.On("login-form") || b.Page.Request.URL.Query().Get("return") != path {
+					t.Errorf("%s: a stranger is led to %s", path, b.Page.Request.URL)
+					continue
+				}
+				if b.SignIn(t, "alice"); b.Page.Request.URL.Path != base+path || b.Page.StatusCode != http.StatusOK || !b.On("section-overview") {
+					t.Errorf("%s: signing in led to %s (%d)", path, b.Page.Request.URL, b.Page.StatusCode)
+				}
+			}
+			b := s.Browser(t)
+			b.Open(t, s.URL+"/account/profile")
+			b.SignIn(t, "alice")
+			if b.Submit(t, "profile-form", url.Values{"name": {"Alice"}}); b.Page.Request.URL.Path != base+"/account/profile" || !b.On("account-done") {
+				t.Errorf("a form led to %s (%d)", b.Page.Request.URL, b.Page.StatusCode)
+			}
+		})
 	}
 }
 

@@ -89,6 +89,12 @@ func everyPage(t *testing.T, s *oauthtest.Server) map[string]*oauthtest.Answer {
 	w.submit(t, "consent, approved", page, "consent-form", "decision", "approve")
 	w.submit(t, "consent, used", page, "consent-form", "decision", "approve")
 	w.send(t, "home, signed in", http.MethodGet, w.base+"/", "")
+	for _, path := range accountPaths() {
+		w.send(t, path, http.MethodGet, w.base+path, "")
+	}
+	page = w.send(t, "/account/data", http.MethodGet, w.base+"/account/data", "")
+	w.submit(t, "account, foreign", page, "export-form", "form_token", "x")
+	w.send(t, "account, no such page", http.MethodGet, w.base+"/account/nothing", "")
 	w.send(t, "form post", http.MethodGet, ask("response_mode", "form_post"), "")
 	w.send(t, "at once", http.MethodGet, ask(), "")
 	w.send(t, "refused at the client", http.MethodGet, ask("scope", "admin"), "")
@@ -135,6 +141,11 @@ func TestHeaders_EveryPage(t *testing.T) {
 		"to sign-in": 303, "signed in": 303, "dispatcher": 303, "consent, approved": 303, "at once": 303, "refused at the client": 303, "foreign post": 303, "logout, no": 303, "logout, yes": 303,
 	}
 	outside := []string{"home", "home, signed in", "nowhere"} // pages that are part of no flow
+	for _, path := range accountPaths() {
+		statuses[path], outside = 200, append(outside, path)
+	}
+	statuses["account, foreign"], statuses["account, no such page"] = 403, 404
+	outside = append(outside, "account, no such page")
 	for name, edit := range map[string]func(*config.Config){
 		"http":      func(*config.Config) {},
 		"https":     func(c *config.Config) { c.Issuer = "https://login.example"; behindProxy(c) },
@@ -176,6 +187,9 @@ func TestHeaders_EveryPage(t *testing.T) {
 				}
 				if h.Get("Content-Type") != "text/html; charset=utf-8" || h.Get("X-Frame-Options") != "DENY" || h.Get("Content-Language") == "" {
 					t.Errorf("%s: headers %v", page, h)
+				}
+				if got, want := h.Get("Cross-Origin-Opener-Policy"), strings.HasPrefix(page, "/account"); (got == "same-origin") != want || !want && got != "" {
+					t.Errorf("%s: Cross-Origin-Opener-Policy = %q", page, got)
 				}
 				csp := directives(t, page, h.Get("Content-Security-Policy"))
 				for directive, want := range map[string]string{"default-src": "'none'", "base-uri": "'none'", "object-src": "'none'", "frame-ancestors": "'none'", "style-src": "'self'"} {
