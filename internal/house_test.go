@@ -66,6 +66,7 @@ var homes = []home{
 	{"golang.org/x/crypto/chacha20poly1305", []string{"store", "web", "issuer", "authorize"}, true},
 	{"golang.org/x/text", []string{"web", "login"}, false},
 	{"golang.org/x/sync", []string{"store", "web", "client", "issuer", "login", "server"}, true},
+	{"rsc.io/qr", []string{"web"}, false},
 	{"github.com/google/uuid", []string{"store", "client", "issuer", "login"}, true},
 	{"github.com/google/go-cmp", nil, true},
 	{"pgregory.net/rapid", nil, true},

@@ -53,6 +53,13 @@ func (e *Endpoint) openSignedIn(r *http.Request, sealed string) (*request, *stor
 	if q.err != nil || !q.resumed || session == nil || foreign || e.needsSignIn(r, q, session) || e.needsChoice(r, q, session) {
 		return nil, nil, &web.SeeOther{URL: e.ResumeURL(sealed)}
 	}
+	step, err := e.missingStep(r, q, session)
+	if _, refused := errors.AsType[*oauth.Error](err); refused || step != "" {
+		return nil, nil, &web.SeeOther{URL: e.ResumeURL(sealed)}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
 	return q, session, nil
 }
 

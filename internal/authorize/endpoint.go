@@ -42,6 +42,11 @@ type Endpoint struct {
 	AccessTokenLifetime time.Duration
 	Forbidden           []string             // grants that no client may use
 	Scopes              map[string]ScopeText // declared scopes
+
+	// RequireSecondFactor has everybody use a second factor, whatever the client says.
+	RequireSecondFactor bool
+	// ACRValues are those that a sign-in here can have.
+	ACRValues []string
 }
 
 // A ScopeText is what was declared about a scope.
@@ -149,6 +154,16 @@ func (e *Endpoint) dispatch(w http.ResponseWriter, r *http.Request, q *request) 
 	if e.needsChoice(r, q, session) {
 		return e.toPage(w, r, q, login.SelectPath)
 	}
+	step, err := e.missingStep(r, q, session)
+	if err != nil {
+		return e.refuse(w, r, q, err)
+	}
+	if step != "" {
+		if silent {
+			return e.refuse(w, r, q, oauth.Errorf(oauth.LoginRequired, "the user must sign in with a second factor"))
+		}
+		return e.toPage(w, r, q, step)
+	}
 	asks, err := e.needsConsent(r, q, session)
 	if err != nil {
 		return e.refuse(w, r, q, err)
@@ -198,7 +213,7 @@ func (e *Endpoint) needsSignIn(r *http.Request, q *request, session *store.Sessi
 // needsChoice says whether the person must still say with which account to go on. Who has
 // signed in for this very request has said so.
 func (e *Endpoint) needsChoice(r *http.Request, q *request, session *store.Session) bool {
-	return q.prompts["select_account"] && q.chosen != e.Sessions.Mark(r) && !e.signedInFor(r, q, session)
+	return q.prompts["select_account"] && q.chosen != session.SID && !e.signedInFor(r, q, session)
 }
 
 // offersChoice reports whether somebody who must sign in may first choose as whom: nobody
@@ -214,7 +229,13 @@ func (e *Endpoint) Choose(w http.ResponseWriter, r *http.Request, sealed string)
 	if err != nil {
 		return err
 	}
-	q.chosen = e.Sessions.Mark(r)
+	session, err := e.Sessions.Current(r)
+	if err != nil {
+		return err
+	}
+	if session != nil { // it keeps this name when a second factor is added to it
+		q.chosen = session.SID
+	}
 	again, err := e.seal(q, e.Browsers.Mark(r))
 	if err != nil {
 		return e.refuse(w, r, q, err)

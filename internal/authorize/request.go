@@ -12,7 +12,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/hufu-auth/hufu/internal/login"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
 	"github.com/hufu-auth/hufu/internal/web"
@@ -41,6 +40,7 @@ type request struct {
 	subjects  []string // of whom one must answer; empty for anybody, nobody for none that there is
 	prompts   map[string]bool
 	maxAge    *int64 // seconds; nil when nobody asked
+	acr       demand // how sure the sign-in must be
 	loginHint string
 	uiLocales string
 	err       error
@@ -51,7 +51,7 @@ type request struct {
 	session     *store.Session
 	looked      bool   // whether there is a session, which is in session then
 	resumed     bool   // it has been sealed, so pages may have been shown
-	chosen      string // mark of the session that the person has chosen; "" for none
+	chosen      string // SID of the session that the person has chosen; "" for none
 }
 
 // isObject reports whether the request came in a request object.
@@ -93,7 +93,7 @@ func (e *Endpoint) validate(ctx context.Context, q *request, broken error) error
 		q.checkMode, func() error { return broken }, q.checkState, q.checkType, q.checkUnsupported,
 		func() error { return q.checkAllowed(e.Forbidden) },
 		q.checkPKCE, q.checkScope, q.checkResource, q.checkPrompts, q.checkMaxAge, q.checkTexts,
-		q.checkOpenID, func() error { return e.findSubjects(q) },
+		q.checkOpenID, func() error { return q.checkACR(e.RequireSecondFactor, e.ACRValues) }, func() error { return e.findSubjects(q) },
 	} {
 		if err := check(); err != nil {
 			return err
@@ -298,9 +298,6 @@ func (q *request) checkOpenID() (err error) {
 		return err
 	}
 	q.claims.Within(q.client.Metadata.Registered())
-	if wanted := q.claims.EssentialACR(); len(wanted) > 0 && !slices.Contains(wanted, login.ACRPassword) {
-		return oauth.Refuse(oauth.UnmetAuthentication, "no sign-in here has an acr that was asked for as essential", fmt.Errorf("asked for: %.200q", wanted))
-	}
 	return nil
 }
 

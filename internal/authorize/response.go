@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hufu-auth/hufu/internal/issuer"
+	"github.com/hufu-auth/hufu/internal/login"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
 	"github.com/hufu-auth/hufu/internal/web"
@@ -116,7 +117,7 @@ func (e *Endpoint) grant(q *request, session *store.Session) (g *store.Grant, co
 	g = &store.Grant{
 		ID: store.NewGrantID(), GrantType: oauth.GrantAuthorizationCode, ClientID: q.client.ID, UserID: session.UserID,
 		Scope: q.scope.String(), Resource: strings.Join(q.resource, " "), RedirectURI: q.redirect.String(), RedirectURISent: q.redirectSent,
-		Nonce: q.nonce, AuthTime: session.AuthTime, ACR: session.ACR, AMR: session.AMR, SID: session.SID,
+		Nonce: q.nonce, AuthTime: session.AuthTime, ACR: login.ToldACR(session.ACR, q.acr.asked()), AMR: session.AMR, SID: session.SID,
 		ClientEpoch: q.client.Epoch, UserEpoch: session.UserEpoch, CreatedAt: now, Challenge: string(q.challenge),
 	}
 	if q.scope.Contains(oauth.ScopeOpenID) && !q.scope.Contains(oauth.ScopeOfflineAccess) {

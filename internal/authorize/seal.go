@@ -35,7 +35,7 @@ const notes = ""
 // which session the person has chosen.
 const (
 	noteObject = "object " // and Unix seconds
-	noteChosen = "chosen " // and its mark
+	noteChosen = "chosen " // and its SID
 )
 
 // objectLifetime is for how long a request goes on, however often it begins anew, that
@@ -93,7 +93,7 @@ const maxSealed = 6 << 10
 // do not travel.
 var carried = []string{
 	"response_type", "client_id", "redirect_uri", "scope", "state", "response_mode", "nonce", "prompt", "max_age",
-	"login_hint", "ui_locales", "code_challenge", "code_challenge_method", "resource", "claims", "id_token_hint",
+	"login_hint", "ui_locales", "code_challenge", "code_challenge_method", "resource", "claims", "id_token_hint", "acr_values",
 }
 
 // seal makes the text that carries a request. browser is "" for one that may go

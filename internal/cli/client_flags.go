@@ -90,6 +90,7 @@ var clientMembers = []member{
 	{"refresh-token-idle-lifetime", "", kindSeconds, "how long a refresh token may lie unused", func(m *oauth.ClientMetadata, v []string) { m.RefreshIdleLifetime = secondsOf(v) }},
 	{"refresh-token-lifetime", "", kindSeconds, "how long a grant can be refreshed at all", func(m *oauth.ClientMetadata, v []string) { m.RefreshTokenLifetime = secondsOf(v) }},
 	{"code-lifetime", "", kindSeconds, "how long a code may wait, 60s at most", func(m *oauth.ClientMetadata, v []string) { m.CodeLifetime = secondsOf(v) }},
+	{"require-second-factor", "", kindBool, "have whoever signs in use a second factor; who has none sets one up", func(m *oauth.ClientMetadata, v []string) { m.RequireSecondFactor = isTrue(v) }},
 }
 
 // What clients can have answers encrypted with, as help says it.

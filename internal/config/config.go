@@ -127,6 +127,15 @@ type Config struct {
 	// `session_idle_lifetime`.
 	SessionLifetime time.Duration `yaml:"session_lifetime"`
 
+	// Have everybody use a second factor. Whoever has none sets one up when they sign in
+	// next. The password grant is refused then, for it cannot ask for one.
+	RequireSecondFactor bool `yaml:"require_second_factor"`
+
+	// How long a browser can stand in for the second factor that was used in it, when the
+	// person wants that, up to 30d. 0s means that the second factor is asked for every
+	// time.
+	SecondFactorRemembered time.Duration `yaml:"second_factor_remembered"`
+
 	// How long a person may take from the first page of a sign-in to the last, 1m
 	// to 24h.
 	RequestLifetime time.Duration `yaml:"request_lifetime"`
@@ -245,6 +254,7 @@ func Default() *Config {
 		RefreshGrace:               30 * time.Second,
 		SessionIdleLifetime:        12 * time.Hour,
 		SessionLifetime:            30 * day,
+		SecondFactorRemembered:     30 * day,
 		RequestLifetime:            time.Hour,
 		KeyRotation:                90 * day,
 		JWKSMaxAge:                 15 * time.Minute,

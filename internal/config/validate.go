@@ -107,6 +107,7 @@ func (c *Config) checkLifetimes() error {
 		{"refresh_grace", c.RefreshGrace, 0, 5 * time.Minute},
 		{"session_idle_lifetime", c.SessionIdleLifetime, time.Minute, longest},
 		{"session_lifetime", c.SessionLifetime, time.Minute, longest},
+		{"second_factor_remembered", c.SecondFactorRemembered, 0, 30 * day},
 		{"request_lifetime", c.RequestLifetime, time.Minute, day},
 		{"key_rotation", c.KeyRotation, day, longest},
 		{"jwks_max_age", c.JWKSMaxAge, time.Minute, day},

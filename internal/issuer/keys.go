@@ -42,6 +42,10 @@ const (
 	PurposePairwise     = "pairwise"
 	PurposePasskey      = "passkey"       // challenges
 	PurposeSharedSecret = "shared_secret" // of a client, which is the key of its HMACs
+	PurposeSignIn       = "sign_in"       // one that lacks the second factor yet
+	PurposeEnrolment    = "enrolment"     // of an authenticator app that has shown no code yet
+	PurposeTOTP         = "totp"          // secrets of authenticator apps
+	PurposeRecoveryCode = "recovery_code"
 )
 
 // purposes lists every key a server has, and how long after its retirement
@@ -68,6 +72,10 @@ var purposes = []struct {
 	{PurposeClientSecret, 0, false},
 	{PurposeSharedSecret, 0, false},
 	{PurposePairwise, 0, false}, // users would turn into strangers
+	{PurposeSignIn, 48 * time.Hour, false},
+	{PurposeEnrolment, 48 * time.Hour, false},
+	{PurposeTOTP, 0, false},         // an app keeps its secret for as long as its user likes
+	{PurposeRecoveryCode, 0, false}, // they lie in a drawer until they are needed
 }
 
 // signedFor is how long a key is kept for what it signed: no token lives longer than an

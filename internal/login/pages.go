@@ -36,12 +36,17 @@ type Flow interface {
 // An Endpoint is the sign-in page.
 type Endpoint struct {
 	Authenticator *Authenticator
+	Factors       *Factors
+	SignIns       Sealer // of sign-ins that lack the second step
 	Sessions      *Sessions
 	Browsers      *web.Browsers
 	Pages         *web.Pages
 	Flow          Flow
 	Base          string    // path of the issuer
 	Passkeys      *Passkeys // nil when there are none
+
+	// RequireSecondFactor has everybody use a second factor; who has none sets one up.
+	RequireSecondFactor bool
 }
 
 // Path is where the page lives, below the issuer.
@@ -155,13 +160,11 @@ func (e *Endpoint) submit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return e.again(w, r, page, err)
 	}
-	if err := e.Sessions.Begin(w, r, user, "pwd"); err != nil {
-		if errors.Is(err, store.ErrNotLive) { // disabled or changed between check and session
-			return e.again(w, r, page, ErrWrong)
-		}
-		return err
+	err = e.afterPassword(w, r, way{page.Request, page.Return}, user)
+	if errors.Is(err, store.ErrNotLive) { // disabled or changed between check and session
+		return e.again(w, r, page, ErrWrong)
 	}
-	return web.Redirect(w, e.next(page.Request, page.Return))
+	return err
 }
 
 // next is where somebody goes who has signed in: on with the request of an app, back to a

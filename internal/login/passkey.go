@@ -45,15 +45,11 @@ var ErrPasskey = errors.New("login: the passkey was not accepted")
 // ErrPasskeyLate is returned for an answer to a challenge that has expired.
 var ErrPasskeyLate = errors.New("login: the challenge was answered too late")
 
-// ACRPasskey is the acr of a sign-in with a passkey whose authenticator has made sure
-// that it is its owner.
-const ACRPasskey = "urn:hufu:acr:passkey"
-
 // passkeyAMR are the methods of such a sign-in, RFC 8176 Section 2: a key was proved to be
 // there, the authenticator has seen somebody and, by a PIN or by what they are, has known
 // them for its owner. Which of the two it was, and whether the key is one of hardware, it
 // does not say.
-var passkeyAMR = []string{"pop", "user", "mfa"}
+var passkeyAMR = []string{methodKey, methodPresence, methodMFA}
 
 // challengeLifetime is how long a challenge may wait for its answer.
 const challengeLifetime = 5 * time.Minute

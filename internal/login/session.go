@@ -24,6 +24,9 @@ type Sessions struct {
 	Now      func() time.Time
 	Idle     time.Duration // without use
 	Lifetime time.Duration // absolute
+	// Remembered is how long a device may stand in for the second factor that was used on
+	// it; 0 means that none does.
+	Remembered time.Duration
 	// Seal and Open protect the device cookie.
 	Seal func(plain []byte) (string, error)
 	Open func(sealed string) ([]byte, error)
@@ -89,11 +92,22 @@ func (s *Sessions) Mark(r *http.Request) string {
 }
 
 // Begin signs a user in: a new session under a new id, in place of the one the
-// browser had.
+// browser had. amr are the methods by which they proved who they are, RFC 8176.
 func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, user *store.User, amr ...string) error {
+	return s.begin(w, r, user, proof{amr: amr, at: s.Now()})
+}
+
+// A proof is how and when somebody proved who they are.
+type proof struct {
+	amr    []string
+	at     time.Time
+	factor string // the second factor that this device stands in for from now on; "" for none
+}
+
+func (s *Sessions) begin(w http.ResponseWriter, r *http.Request, user *store.User, p proof) error {
 	now, id, event := s.Now(), randomID(), web.EventOf(r.Context())
 	session := &store.Session{
-		SID: randomID()[:22], UserID: user.ID, UserEpoch: user.Epoch, AuthTime: now, ACR: acrOf(amr), AMR: strings.Join(amr, " "),
+		SID: randomID()[:22], UserID: user.ID, UserEpoch: user.Epoch, AuthTime: p.at, ACR: acrOf(p.amr), AMR: strings.Join(p.amr, " "),
 		Address: event.Address, UserAgent: bounded(r.UserAgent()), CreatedAt: now, ExpiresAt: now.Add(s.Lifetime),
 	}
 	replaced := ""
@@ -107,7 +121,7 @@ func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, user *store.Use
 	event.UserID = user.ID
 	s.Cookies.Set(w, sessionCookie, id, s.Lifetime)
 	s.Cookies.SetShared(w, stateCookie, stateOf(id), s.Lifetime)
-	return s.remember(w, r, user)
+	return s.remember(w, r, user, p.factor)
 }
 
 // Continue gives a browser a new session in place of was, for somebody who stays signed in
@@ -126,17 +140,6 @@ func (s *Sessions) Continue(w http.ResponseWriter, r *http.Request, was *store.S
 	s.Cookies.Set(w, sessionCookie, id, s.Lifetime)
 	s.Cookies.SetShared(w, stateCookie, stateOf(id), s.Lifetime)
 	return nil
-}
-
-// ACRPassword is the acr of a sign-in with a password alone, RFC 6711.
-const ACRPassword = "urn:hufu:acr:password"
-
-// acrOf is the acr of a sign-in by its methods.
-func acrOf(amr []string) string {
-	if slices.Equal(amr, passkeyAMR) {
-		return ACRPasskey
-	}
-	return ACRPassword
 }
 
 // bounded keeps a text that a browser sent to what is worth keeping.
@@ -170,6 +173,8 @@ type device struct {
 	// Names are those of users who have signed in and not out again, the last one first:
 	// accounts to choose from.
 	Names []string `json:"n,omitempty"`
+	// Factors are the second factors that this browser stands in for, the last one first.
+	Factors []deviceFactor `json:"f,omitempty"`
 }
 
 // maxDeviceUsers bounds the cookie of a browser that many share.
@@ -198,9 +203,13 @@ func (s *Sessions) device(r *http.Request) (d device) {
 	return device{ID: randomID()[:22]}
 }
 
-// remember notes that a user has signed in with this browser.
-func (s *Sessions) remember(w http.ResponseWriter, r *http.Request, user *store.User) error {
+// remember notes that a user has signed in with this browser, and for which second factor
+// it stands in from now on; "" changes nothing about that.
+func (s *Sessions) remember(w http.ResponseWriter, r *http.Request, user *store.User, factor string) error {
 	d := s.device(r)
+	if factor != "" {
+		d.standIn(user, factor, s.Now())
+	}
 	users := []string{deviceUser(d.ID, user.UsernameKey)}
 	for _, u := range d.Users {
 		if u != users[0] && len(users) < maxDeviceUsers {

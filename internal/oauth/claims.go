@@ -132,6 +132,14 @@ func (c *ClaimsRequest) EssentialACR() []string {
 	return nil
 }
 
+// VoluntaryACR are the values of acr that the client would like, the best first.
+func (c *ClaimsRequest) VoluntaryACR() []string {
+	if r := c.IDToken["acr"]; r != nil && !r.Essential {
+		return r.texts()
+	}
+	return nil
+}
+
 // texts are the values asked for that are texts.
 func (r *ClaimRequest) texts() []string {
 	var texts []string

@@ -80,6 +80,7 @@ type ClientMetadata struct {
 	RefreshIdleLifetime  int64    `json:"refresh_token_idle_lifetime,omitempty"`
 	RefreshTokenLifetime int64    `json:"refresh_token_lifetime,omitempty"` // absolute
 	CodeLifetime         int64    `json:"code_lifetime,omitempty"`          // seconds, 60 at most
+	RequireSecondFactor  bool     `json:"require_second_factor,omitempty"`  // whoever signs in for it uses one
 }
 
 // IsPublic reports whether the client has no credentials, RFC 6749 Section 2.1.

@@ -1,168 +1,93 @@
 package oauthtest
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
-	"encoding/json"
-	"slices"
+	"bytes"
+	"html"
+	"net/http"
+	"net/url"
+	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/hufu-auth/hufu/internal/config"
-	"github.com/hufu-auth/hufu/internal/store"
+	"time"
 )
 
-// OnLocalhost lets a server have passkeys, which a host that is an address cannot.
-func OnLocalhost(c *config.Config) {
-	c.Issuer = strings.Replace(c.Issuer, "://127.0.0.1:", "://localhost:", 1)
-}
-
-// Flags of authenticator data, WebAuthn Section 6.1.
-const (
-	UserPresent    = 1 << 0
-	UserVerified   = 1 << 2
-	BackupEligible = 1 << 3
-	BackupState    = 1 << 4
-	attestedData   = 1 << 6
-)
-
-// An Authenticator holds one passkey and answers challenges with it, together with the
-// browser that stands between. Its fields may be set to say what none should.
+// An Authenticator is the authenticator app of a user. oathtool makes its codes, which
+// knows nothing of ours.
 type Authenticator struct {
-	RPID   string // that it answers for
-	Origin string // of the page that the browser tells of
-	ID     []byte
-	Key    *ecdsa.PrivateKey
-	Handle []byte // of the user
-	AAGUID [16]byte
-	Count  uint32 // told with the next answer; 0 for one that does not count
-	Flags  byte
-	// ClientData, when set, changes what the browser collects.
-	ClientData func(collected map[string]any)
+	Key    string   // base 32, as the page shows it
+	Codes  []string // recovery codes that came with it
+	server *Server
 }
 
-// Authenticator makes one that has no passkey yet for anybody, and that does everything
-// right.
-func (s *Server) Authenticator(t testing.TB) *Authenticator {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &Authenticator{RPID: "localhost", Origin: s.Origin, ID: []byte(rand.Text()), Key: key, Flags: UserPresent | UserVerified}
-}
+var (
+	appKey       = regexp.MustCompile(`<code id="app-key"[^>]*>([A-Z2-7 ]+)</code>`)
+	recoveryCode = regexp.MustCompile(`<li><code>([0-9A-Z]{5}-[0-9A-Z]{5})</code></li>`)
+)
 
-// Passkey gives a user the passkey of a new authenticator, as if they had added it, with
-// more flags than those that every passkey has.
-func (s *Server) Passkey(t testing.TB, u *store.User, flags ...byte) *Authenticator {
+// setUpPath is the page on which somebody sets up an app who has just signed in.
+const setUpPath = "/login/second-factor/set-up"
+
+// SetUpApp sets up an authenticator app on the page that is open, or on the server's own
+// for somebody who has just signed in.
+func (b *Browser) SetUpApp(t testing.TB) *Authenticator {
 	t.Helper()
-	a := s.Authenticator(t)
-	a.Handle = []byte(u.ID)
-	made := a.Flags | attestedData
-	for _, f := range flags {
-		made |= f
+	if b.Page == nil || !b.On("set-up-form") {
+		b.Open(t, setUpPath)
 	}
-	p := &store.Passkey{
-		ID: base64.RawURLEncoding.EncodeToString(a.ID), UserID: u.ID, PublicKey: base64.RawURLEncoding.EncodeToString(a.publicKey()),
-		Flags: int64(made), Name: "Key", CreatedAt: s.Clock.Now(),
+	a := &Authenticator{Key: KeyOn(t, b.Page.Body), server: b.server}
+	page := b.Submit(t, "set-up-form", url.Values{"code": {a.Code(t)}, "action": {"confirm"}})
+	if page.StatusCode != http.StatusOK {
+		t.Fatalf("setting an app up: %d\n%s", page.StatusCode, page.Body)
 	}
-	challenge := store.Challenge{Text: rand.Text(), ExpiresAt: s.Clock.Now()}
-	if err := s.Store.AddPasskey(t.Context(), p, challenge, operator); err != nil {
-		t.Fatal(err)
-	}
+	a.Codes = RecoveryCodesOn(page.Body)
 	return a
 }
 
-// publicKey is the COSE_Key: EC2, ES256, P-256, x, y (RFC 9053 Section 7.1.1).
-func (a *Authenticator) publicKey() []byte {
-	point, err := a.Key.PublicKey.Bytes() // 4, x, y
-	if err != nil {
-		panic(err)
-	}
-	return slices.Concat([]byte{0xa5, 0x01, 0x02, 0x03, 0x26, 0x20, 0x01, 0x21, 0x58, 32}, point[1:33], []byte{0x22, 0x58, 32}, point[33:65])
-}
-
-// Create makes the passkey that a page asks for, and returns what the page posts.
-func (a *Authenticator) Create(t testing.TB, options []byte) string {
+// KeyOn reads the key that a page offers to an app.
+func KeyOn(t testing.TB, page []byte) string {
 	t.Helper()
-	var asked struct {
-		Challenge string `json:"challenge"`
-		User      struct {
-			ID string `json:"id"`
-		} `json:"user"`
+	match := appKey.FindSubmatch(page)
+	if match == nil {
+		t.Fatalf("no key on the page:\n%s", page)
 	}
-	read(t, options, &asked)
-	handle, err := base64.RawURLEncoding.DecodeString(asked.User.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.Handle = handle
-	data := slices.Concat(a.data(a.Flags|attestedData), a.AAGUID[:], binary.BigEndian.AppendUint16(nil, uint16(len(a.ID))), a.ID, a.publicKey())
-	object := slices.Concat([]byte("\xa3\x63fmt\x64none\x67attStmt\xa0\x68authData\x59"), binary.BigEndian.AppendUint16(nil, uint16(len(data))), data)
-	return a.posted(t, map[string]any{
-		"clientDataJSON": a.collected(t, "webauthn.create", asked.Challenge), "attestationObject": object, "transports": []string{"internal"},
-	})
+	return strings.ReplaceAll(string(match[1]), " ", "")
 }
 
-// Get answers the challenge of a page, and returns what the page posts.
-func (a *Authenticator) Get(t testing.TB, options []byte) string {
+// RecoveryCodesOn reads the recovery codes that a page shows.
+func RecoveryCodesOn(page []byte) (codes []string) {
+	for _, match := range recoveryCode.FindAllSubmatch(page, -1) {
+		codes = append(codes, html.UnescapeString(string(match[1])))
+	}
+	return codes
+}
+
+// Code is a code that was never used: time passes until there is one.
+func (a *Authenticator) Code(t testing.TB) string {
 	t.Helper()
-	var asked struct {
-		Challenge string `json:"challenge"`
-	}
-	read(t, options, &asked)
-	collected, data := a.collected(t, "webauthn.get", asked.Challenge), a.data(a.Flags)
-	hash := sha256.Sum256(collected)
-	digest := sha256.Sum256(slices.Concat(data, hash[:]))
-	signature, err := ecdsa.SignASN1(rand.Reader, a.Key, digest[:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a.posted(t, map[string]any{"clientDataJSON": collected, "authenticatorData": data, "signature": signature, "userHandle": a.Handle})
+	a.server.Clock.Advance(30 * time.Second)
+	return a.CodeAt(t, a.server.Clock.Now())
 }
 
-// data is the authenticator data up to what is attested.
-func (a *Authenticator) data(flags byte) []byte {
-	hash := sha256.Sum256([]byte(a.RPID))
-	return binary.BigEndian.AppendUint32(append(hash[:], flags), a.Count)
-}
-
-// collected is the client data, WebAuthn Section 5.8.1.
-func (a *Authenticator) collected(t testing.TB, kind, challenge string) []byte {
+// CodeAt is the code of a moment.
+func (a *Authenticator) CodeAt(t testing.TB, at time.Time) string {
 	t.Helper()
-	data := map[string]any{"type": kind, "challenge": challenge, "origin": a.Origin, "crossOrigin": false}
-	if a.ClientData != nil {
-		a.ClientData(data)
-	}
-	text, err := json.Marshal(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
+	return OATHCode(t, a.Key, at)
 }
 
-func (a *Authenticator) posted(t testing.TB, response map[string]any) string {
+// OATHCode has oathtool make the code of a key at a moment.
+func OATHCode(t testing.TB, key string, at time.Time) string {
 	t.Helper()
-	for name, value := range response {
-		if b, ok := value.([]byte); ok {
-			response[name] = base64.RawURLEncoding.EncodeToString(b)
-		}
-	}
-	id := base64.RawURLEncoding.EncodeToString(a.ID)
-	text, err := json.Marshal(map[string]any{"id": id, "rawId": id, "type": "public-key", "authenticatorAttachment": "platform", "response": response})
+	cmd := exec.CommandContext(t.Context(), "oathtool", "--totp", "--base32", "--now", at.UTC().Format("2006-01-02 15:04:05 UTC"), key) //nolint:gosec // a test's own
+	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("oathtool, which make setup installs: %v\n%s", err, out)
 	}
-	return string(text)
+	return string(bytes.TrimSpace(out))
 }
 
-func read(t testing.TB, text []byte, to any) {
+// EnterCode fills in the page that asks for a second factor.
+func (b *Browser) EnterCode(t testing.TB, code string) *Answer {
 	t.Helper()
-	if err := json.Unmarshal(text, to); err != nil {
-		t.Fatalf("%v: %s", err, text)
-	}
+	return b.Submit(t, "second-factor-form", url.Values{"code": {code}, "action": {"check"}})
 }

@@ -33,7 +33,7 @@ func (b *Tab) Keychain(t testing.TB) *Keychain {
 }
 
 // Keep puts the passkey of another authenticator into the keychain.
-func (k *Keychain) Keep(t testing.TB, a *Authenticator) {
+func (k *Keychain) Keep(t testing.TB, a *Passkey) {
 	t.Helper()
 	key, err := x509.MarshalPKCS8PrivateKey(a.Key)
 	if err != nil {

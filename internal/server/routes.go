@@ -44,6 +44,8 @@ func (s *Server) routes(o Options) (http.Handler, error) {
 	if signIn.Passkeys != nil {
 		api(login.PasskeyPath, "GET", signIn.PasskeyOptions)
 	}
+	page(login.SecondFactorPath, "GET, HEAD, POST", signIn.SecondFactor)
+	page(login.SetUpPath, "GET, HEAD, POST", signIn.SetUp)
 	page(login.SelectPath, "GET, HEAD, POST", signIn.SelectAccount)
 	for _, route := range s.account(pages, signIn.Sessions, signIn.Browsers).Routes() {
 		page(route.Path, route.Methods, route.Serve)

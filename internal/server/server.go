@@ -249,19 +249,23 @@ func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, 
 	users := &login.Authenticator{Store: s.Store, Hasher: s.Hasher, Now: s.now, Sleep: sleep}
 	sessions := &login.Sessions{
 		Store: s.Store, Cookies: browsers.Cookies, Now: s.now, Idle: c.SessionIdleLifetime, Lifetime: c.SessionLifetime,
-		Seal: func(plain []byte) (string, error) { return s.Ring.Seal(issuer.PurposeDevice, plain) },
-		Open: func(sealed string) ([]byte, error) { return s.Ring.Open(issuer.PurposeDevice, sealed) },
+		Seal: s.sealer(issuer.PurposeDevice).Seal, Open: s.sealer(issuer.PurposeDevice).Open, Remembered: c.SecondFactorRemembered,
 	}
+	passkeys := s.passkeys()
+	acr := login.ACRValues(passkeys != nil)
 	authorization := &authorize.Endpoint{
 		Store: s.Store, Issuer: iss, Sessions: sessions, Browsers: browsers, Pages: pages, Now: s.now, Base: base,
 		Keys: s.Clients.Keys, Fetch: s.Clients.Fetch, RequestLifetime: c.RequestLifetime, CodeLifetime: c.CodeLifetime, AccessTokenLifetime: c.AccessTokenLifetime,
-		Forbidden: c.ForbiddenGrants, Scopes: scopeTexts(c.Scopes),
+		Forbidden: c.ForbiddenGrants, Scopes: scopeTexts(c.Scopes), RequireSecondFactor: c.RequireSecondFactor, ACRValues: acr,
 	}
-	signIn := &login.Endpoint{Authenticator: users, Sessions: sessions, Browsers: browsers, Pages: pages, Flow: authorization, Base: base, Passkeys: s.passkeys()}
+	signIn := &login.Endpoint{
+		Authenticator: users, Factors: s.factors(), SignIns: s.sealer(issuer.PurposeSignIn), Sessions: sessions, Browsers: browsers, Pages: pages,
+		Flow: authorization, Base: base, RequireSecondFactor: c.RequireSecondFactor, Passkeys: passkeys,
+	}
 	tokens := &token.Endpoint{
 		Store: s.Store, Issuer: iss, Clients: s.Clients, Users: users, Now: s.now, AccessTokenLifetime: c.AccessTokenLifetime,
 		RefreshIdleLifetime: c.RefreshTokenIdleLifetime, RefreshTokenLifetime: c.RefreshTokenLifetime, RefreshGrace: c.RefreshGrace,
-		Forbidden: c.ForbiddenGrants,
+		Forbidden: c.ForbiddenGrants, RequireSecondFactor: c.RequireSecondFactor,
 	}
 	at := openid.Endpoints{Authorization: authorize.Path, Token: token.Path, Introspection: token.IntrospectPath, Revocation: token.RevokePath}
 	if c.Registration != config.RegistrationOff {
@@ -269,7 +273,7 @@ func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, 
 	}
 	discovery := &openid.Discovery{
 		Issuer: iss, Store: s.Store, At: at, Forbidden: c.ForbiddenGrants, Registrable: c.RegistrableGrants(),
-		Scopes: scopeNames(c.Scopes), JWKSMaxAge: c.JWKSMaxAge,
+		Scopes: scopeNames(c.Scopes), JWKSMaxAge: c.JWKSMaxAge, ACRValues: acr,
 	}
 	userInfo := &openid.UserInfo{Issuer: iss, Store: s.Store, Now: s.now}
 	logout := &openid.Logout{Store: s.Store, Issuer: iss, Sessions: sessions, Browsers: browsers, Pages: pages, Now: s.now, Base: base}
@@ -293,6 +297,26 @@ func (s *Server) passkeys() *login.Passkeys {
 		TolerateCount: c.PasskeySignCount == config.SignCountLog,
 		Seal:          func(plain []byte) (string, error) { return s.Ring.Seal(issuer.PurposePasskey, plain) },
 		Open:          func(sealed string) ([]byte, error) { return s.Ring.Open(issuer.PurposePasskey, sealed) },
+	}
+}
+
+// factors looks after second factors.
+func (s *Server) factors() *login.Factors {
+	site := s.config.SiteName
+	if site == "" {
+		site = "Hufu"
+	}
+	return &login.Factors{
+		Store: s.Store, Now: s.now, Site: site, Secrets: s.sealer(issuer.PurposeTOTP), Enrolments: s.sealer(issuer.PurposeEnrolment),
+		Tag: func(text string) (string, error) { return s.Ring.Tag(issuer.PurposeRecoveryCode, text) },
+	}
+}
+
+// sealer seals with the keys of a purpose.
+func (s *Server) sealer(purpose string) login.Sealer {
+	return login.Sealer{
+		Seal: func(plain []byte) (string, error) { return s.Ring.Seal(purpose, plain) },
+		Open: func(sealed string) ([]byte, error) { return s.Ring.Open(purpose, sealed) },
 	}
 }
 

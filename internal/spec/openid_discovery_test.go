@@ -111,7 +111,7 @@ func TestOpenIDDiscovery_3_Configuration(t *testing.T) {
 		"subject_types_supported":               {"public", "pairwise"},
 		"response_types_supported":              {"code", "token", "id_token", "id_token token", "code id_token", "code token", "code id_token token"},
 		"scopes_supported":                      {"openid", "offline_access", "profile", "email", "address", "phone"},
-		"acr_values_supported":                  {"urn:hufu:acr:password"},
+		"acr_values_supported":                  {"urn:hufu:acr:password", "urn:hufu:acr:mfa"},
 		"display_values_supported":              {"page", "popup", "touch", "wap"},
 	} {
 		if diff := cmp.Diff(any(want), document[name]); diff != "" {

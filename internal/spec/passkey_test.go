@@ -28,7 +28,7 @@ func passkeyOptions(t *testing.T, s *oauthtest.Server, b *oauthtest.Browser) []b
 }
 
 // signInWith signs in by a passkey on the sign-in page that is open.
-func signInWith(t *testing.T, s *oauthtest.Server, b *oauthtest.Browser, a *oauthtest.Authenticator) *oauthtest.Answer {
+func signInWith(t *testing.T, s *oauthtest.Server, b *oauthtest.Browser, a *oauthtest.Passkey) *oauthtest.Answer {
 	t.Helper()
 	return postPasskey(t, b, a.Get(t, passkeyOptions(t, s, b)))
 }
@@ -209,32 +209,32 @@ func TestPasskey_Refused(t *testing.T) {
 	s := oauthtest.Start(t, oauthtest.OnLocalhost)
 	alice, mallory := s.User(t, "alice"), s.User(t, "mallory")
 	disabled, deleted, removed := s.User(t, "disabled"), s.User(t, "deleted"), s.User(t, "removed")
-	says := func(name string, value any) func(a *oauthtest.Authenticator) {
-		return func(a *oauthtest.Authenticator) {
+	says := func(name string, value any) func(a *oauthtest.Passkey) {
+		return func(a *oauthtest.Passkey) {
 			a.ClientData = func(collected map[string]any) { collected[name] = value }
 		}
 	}
 	for name, tt := range map[string]struct {
 		of     *store.User
-		change func(a *oauthtest.Authenticator)
+		change func(a *oauthtest.Passkey)
 		cause  string // what the log says
 	}{
-		"another origin":             {alice, func(a *oauthtest.Authenticator) { a.Origin = "https://evil.example" }, "origin"},
-		"another port":               {alice, func(a *oauthtest.Authenticator) { a.Origin = "http://localhost:1" }, "origin"},
-		"another scheme":             {alice, func(a *oauthtest.Authenticator) { a.Origin = strings.Replace(a.Origin, "http:", "https:", 1) }, "origin"},
-		"a host below":               {alice, func(a *oauthtest.Authenticator) { a.Origin = strings.Replace(a.Origin, "localhost", "a.localhost", 1) }, "origin"},
+		"another origin":             {alice, func(a *oauthtest.Passkey) { a.Origin = "https://evil.example" }, "origin"},
+		"another port":               {alice, func(a *oauthtest.Passkey) { a.Origin = "http://localhost:1" }, "origin"},
+		"another scheme":             {alice, func(a *oauthtest.Passkey) { a.Origin = strings.Replace(a.Origin, "http:", "https:", 1) }, "origin"},
+		"a host below":               {alice, func(a *oauthtest.Passkey) { a.Origin = strings.Replace(a.Origin, "localhost", "a.localhost", 1) }, "origin"},
 		"from a frame of another":    {alice, says("crossOrigin", true), "cross origin"},
 		"below another page":         {alice, says("topOrigin", "https://evil.example"), "topOrigin"},
-		"another relying party":      {alice, func(a *oauthtest.Authenticator) { a.RPID = "evil.example" }, "RP Hash"},
+		"another relying party":      {alice, func(a *oauthtest.Passkey) { a.RPID = "evil.example" }, "RP Hash"},
 		"made, not used":             {alice, says("type", "webauthn.create"), "ceremony type"},
-		"nobody there":               {alice, func(a *oauthtest.Authenticator) { a.Flags = oauthtest.UserVerified }, "presence"},
-		"nobody verified":            {alice, func(a *oauthtest.Authenticator) { a.Flags = oauthtest.UserPresent }, "verification"},
-		"another key":                {alice, func(a *oauthtest.Authenticator) { a.Key = s.Authenticator(t).Key }, "signature"},
-		"another user's handle":      {alice, func(a *oauthtest.Authenticator) { a.Handle = []byte(mallory.ID) }, "handle"},
-		"no handle":                  {alice, func(a *oauthtest.Authenticator) { a.Handle = nil }, "whose passkey"},
-		"another user's passkey":     {mallory, func(a *oauthtest.Authenticator) { a.Handle = []byte(alice.ID) }, "handle"},
-		"unknown":                    {alice, func(a *oauthtest.Authenticator) { a.ID = []byte("no such credential") }, "nobody in force"},
-		"no id":                      {alice, func(a *oauthtest.Authenticator) { a.ID = nil }, "ID missing"},
+		"nobody there":               {alice, func(a *oauthtest.Passkey) { a.Flags = oauthtest.UserVerified }, "presence"},
+		"nobody verified":            {alice, func(a *oauthtest.Passkey) { a.Flags = oauthtest.UserPresent }, "verification"},
+		"another key":                {alice, func(a *oauthtest.Passkey) { a.Key = s.NewPasskey(t).Key }, "signature"},
+		"another user's handle":      {alice, func(a *oauthtest.Passkey) { a.Handle = []byte(mallory.ID) }, "handle"},
+		"no handle":                  {alice, func(a *oauthtest.Passkey) { a.Handle = nil }, "whose passkey"},
+		"another user's passkey":     {mallory, func(a *oauthtest.Passkey) { a.Handle = []byte(alice.ID) }, "handle"},
+		"unknown":                    {alice, func(a *oauthtest.Passkey) { a.ID = []byte("no such credential") }, "nobody in force"},
+		"no id":                      {alice, func(a *oauthtest.Passkey) { a.ID = nil }, "ID missing"},
 		"of somebody disabled":       {disabled, nil, "nobody in force"},
 		"of somebody deleted":        {deleted, nil, "nobody in force"},
 		"removed":                    {removed, nil, "nobody in force"},
@@ -475,7 +475,7 @@ func TestPasskey_Account(t *testing.T) {
 		t.Error("the page does not say that there is none")
 	}
 	b.Open(t, "/account/passkeys")
-	a := s.Authenticator(t)
+	a := s.NewPasskey(t)
 	a.AAGUID, a.Count = [16]byte{0xea, 0x9b, 0x8d, 0x66, 0x4d, 0x01, 0x1d, 0x21, 0x3c, 0xe4, 0xb6, 0xb4, 0x8c, 0xb5, 0x75, 0xd4}, 1
 	options := addOptions(t, s, b)
 	var asked struct {
@@ -547,7 +547,7 @@ func TestPasskey_AccountNeedsFreshSignIn(t *testing.T) {
 	u := s.User(t, "alice")
 	a := s.Passkey(t, u)
 	b := keyring(t, s, "alice")
-	fresh := s.Authenticator(t).Create(t, addOptions(t, s, b))
+	fresh := s.NewPasskey(t).Create(t, addOptions(t, s, b))
 	s.Clock.Advance(11 * time.Minute)
 	for _, fields := range []url.Values{
 		{"action": {"remove"}, "id": {base64.RawURLEncoding.EncodeToString(a.ID)}}, {"action": {"add"}, "credential": {fresh}}, {"action": {"rename"}, "id": {base64.RawURLEncoding.EncodeToString(a.ID)}, "name": {"x"}},
@@ -576,49 +576,49 @@ func TestPasskey_AddRefused(t *testing.T) {
 	s := oauthtest.Start(t, oauthtest.OnLocalhost)
 	alice, mallory := s.User(t, "alice"), s.User(t, "mallory")
 	of := s.Passkey(t, mallory)
-	idOf := func(a *oauthtest.Authenticator) string { return base64.RawURLEncoding.EncodeToString(a.ID) }
-	says := func(a *oauthtest.Authenticator, name string, value any) {
+	idOf := func(a *oauthtest.Passkey) string { return base64.RawURLEncoding.EncodeToString(a.ID) }
+	says := func(a *oauthtest.Passkey, name string, value any) {
 		a.ClientData = func(collected map[string]any) { collected[name] = value }
 	}
 	const refused = "That passkey was not accepted."
 	for name, tt := range map[string]struct {
-		answer func(t *testing.T, b *oauthtest.Browser, a *oauthtest.Authenticator) string // nil: as asked
-		change func(a *oauthtest.Authenticator)
+		answer func(t *testing.T, b *oauthtest.Browser, a *oauthtest.Passkey) string // nil: as asked
+		change func(a *oauthtest.Passkey)
 		want   string
 	}{
-		"another origin":              {nil, func(a *oauthtest.Authenticator) { a.Origin = "https://evil.example" }, refused},
-		"from a frame":                {nil, func(a *oauthtest.Authenticator) { says(a, "crossOrigin", true) }, refused},
-		"another relying party":       {nil, func(a *oauthtest.Authenticator) { a.RPID = "evil.example" }, refused},
-		"used, not made":              {nil, func(a *oauthtest.Authenticator) { says(a, "type", "webauthn.get") }, refused},
-		"nobody verified":             {nil, func(a *oauthtest.Authenticator) { a.Flags = oauthtest.UserPresent }, refused},
-		"nobody there":                {nil, func(a *oauthtest.Authenticator) { a.Flags = oauthtest.UserVerified }, refused},
-		"a backup of one without any": {nil, func(a *oauthtest.Authenticator) { a.Flags |= oauthtest.BackupState }, refused},
-		"an endless id":               {nil, func(a *oauthtest.Authenticator) { a.ID = make([]byte, 1024) }, refused},
-		"somebody else's":             {nil, func(a *oauthtest.Authenticator) { a.ID = of.ID }, "That passkey is in use already."},
-		"nonsense":                    {func(*testing.T, *oauthtest.Browser, *oauthtest.Authenticator) string { return "{" }, nil, refused},
-		"a challenge to sign in": {func(t *testing.T, b *oauthtest.Browser, a *oauthtest.Authenticator) string {
+		"another origin":              {nil, func(a *oauthtest.Passkey) { a.Origin = "https://evil.example" }, refused},
+		"from a frame":                {nil, func(a *oauthtest.Passkey) { says(a, "crossOrigin", true) }, refused},
+		"another relying party":       {nil, func(a *oauthtest.Passkey) { a.RPID = "evil.example" }, refused},
+		"used, not made":              {nil, func(a *oauthtest.Passkey) { says(a, "type", "webauthn.get") }, refused},
+		"nobody verified":             {nil, func(a *oauthtest.Passkey) { a.Flags = oauthtest.UserPresent }, refused},
+		"nobody there":                {nil, func(a *oauthtest.Passkey) { a.Flags = oauthtest.UserVerified }, refused},
+		"a backup of one without any": {nil, func(a *oauthtest.Passkey) { a.Flags |= oauthtest.BackupState }, refused},
+		"an endless id":               {nil, func(a *oauthtest.Passkey) { a.ID = make([]byte, 1024) }, refused},
+		"somebody else's":             {nil, func(a *oauthtest.Passkey) { a.ID = of.ID }, "That passkey is in use already."},
+		"nonsense":                    {func(*testing.T, *oauthtest.Browser, *oauthtest.Passkey) string { return "{" }, nil, refused},
+		"a challenge to sign in": {func(t *testing.T, b *oauthtest.Browser, a *oauthtest.Passkey) string {
 			return a.Create(t, passkeyOptions(t, s, b))
 		}, nil, refused},
-		"another user's challenge": {func(t *testing.T, _ *oauthtest.Browser, a *oauthtest.Authenticator) string {
+		"another user's challenge": {func(t *testing.T, _ *oauthtest.Browser, a *oauthtest.Passkey) string {
 			return a.Create(t, addOptions(t, s, keyring(t, s, "mallory")))
 		}, nil, refused},
-		"another browser's challenge": {func(t *testing.T, _ *oauthtest.Browser, a *oauthtest.Authenticator) string {
+		"another browser's challenge": {func(t *testing.T, _ *oauthtest.Browser, a *oauthtest.Passkey) string {
 			return a.Create(t, addOptions(t, s, keyring(t, s, "alice")))
 		}, nil, refused},
-		"answered before": {func(t *testing.T, b *oauthtest.Browser, a *oauthtest.Authenticator) string {
+		"answered before": {func(t *testing.T, b *oauthtest.Browser, a *oauthtest.Passkey) string {
 			answer := a.Create(t, addOptions(t, s, b))
 			add(t, b, answer)
 			b.Submit(t, "passkey-form", url.Values{"action": {"remove"}, "id": {idOf(a)}})
 			return answer
 		}, nil, refused},
-		"too late": {func(t *testing.T, b *oauthtest.Browser, a *oauthtest.Authenticator) string {
+		"too late": {func(t *testing.T, b *oauthtest.Browser, a *oauthtest.Passkey) string {
 			answer := a.Create(t, addOptions(t, s, b))
 			s.Clock.Advance(6 * time.Minute)
 			return answer
 		}, nil, "That took too long."},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, b := s.Authenticator(t), keyring(t, s, "alice")
+			a, b := s.NewPasskey(t), keyring(t, s, "alice")
 			if tt.change != nil {
 				tt.change(a)
 			}
@@ -649,7 +649,7 @@ func TestPasskey_AccountBounds(t *testing.T) {
 	b := stranger(t, s)
 	signInWith(t, s, b, last)
 	b.Open(t, "/account/passkeys")
-	change := func(a *oauthtest.Authenticator, action string) *oauthtest.Answer {
+	change := func(a *oauthtest.Passkey, action string) *oauthtest.Answer {
 		fields := url.Values{"action": {action}, "id": {base64.RawURLEncoding.EncodeToString(a.ID)}, "name": {"mine"}}
 		return s.Do(t, formRequest(t, b, s, "passkey-form", fields))
 	}
@@ -668,7 +668,7 @@ func TestPasskey_AccountBounds(t *testing.T) {
 		s.Passkey(t, keyless)
 	}
 	options := addOptions(t, s, b)
-	if answer := add(t, b, s.Authenticator(t).Create(t, options)); answer.StatusCode != http.StatusConflict || !strings.Contains(string(answer.Body), "as many passkeys as there can be") || b.On("passkey-form") {
+	if answer := add(t, b, s.NewPasskey(t).Create(t, options)); answer.StatusCode != http.StatusConflict || !strings.Contains(string(answer.Body), "as many passkeys as there can be") || b.On("passkey-form") {
 		t.Errorf("one too many: %d", answer.StatusCode)
 	}
 	b.Open(t, "/account/passkeys")

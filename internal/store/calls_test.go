@@ -25,6 +25,7 @@ func second[T any](_ T, err error) error { return err }
 // when they are called in this order, on a party that has done nothing yet.
 func everyCall(p *party) []call {
 	all := grantCalls(p)
+	all = append(all, passkeyCalls(p)...)
 	all = append(all, userCalls(p)...)
 	all = append(all, clientCalls(p)...)
 	return append(all, serverCalls(p)...)
@@ -102,17 +103,44 @@ func userCalls(p *party) []call {
 	bob := &store.User{ID: store.NewUserID(), Username: "Bob", UsernameKey: "bob", CreatedAt: now}
 	next := *bob
 	next.Email = "bob@b.example"
+	bobsApp := &store.AuthenticatorApp{ID: "app", UserID: bob.ID, Sealed: "sealed", CreatedAt: now}
 	return []call{
 		{"CreateUser", func(ctx context.Context) error { return p.CreateUser(ctx, bob, by) }},
 		{"UserByName", func(ctx context.Context) error { return second(p.UserByName(ctx, "bob")) }},
 		{"User", func(ctx context.Context) error { return second(p.User(ctx, bob.ID)) }},
 		{"Users", func(ctx context.Context) error { return second(p.Users(ctx, "", 10)) }},
 		{"UpdateUser", func(ctx context.Context) error { return p.UpdateUser(ctx, bob, &next, now, by) }},
+		{"AddAuthenticatorApp", func(ctx context.Context) error {
+			return second(p.AddAuthenticatorApp(ctx, bobsApp, 1, []string{"a"}, by))
+		}},
+		{"AuthenticatorApp", func(ctx context.Context) error { return second(p.AuthenticatorApp(ctx, bob.ID)) }},
+		{"SecondFactors", func(ctx context.Context) error { return second(p.SecondFactors(ctx, bob.ID)) }},
+		{"UseAuthenticatorApp", func(ctx context.Context) error { return p.UseAuthenticatorApp(ctx, bob.ID, "app", 1, now) }},
+		{"UseRecoveryCode", func(ctx context.Context) error { return p.UseRecoveryCode(ctx, bob.ID, "a", now, by) }},
+		{"RenewRecoveryCodes", func(ctx context.Context) error { return p.RenewRecoveryCodes(ctx, bob.ID, []string{"b"}, now, by) }},
+		{"RecoveryCodesLeft", func(ctx context.Context) error { return second(p.RecoveryCodesLeft(ctx, bob.ID)) }},
+		{"RemoveAuthenticatorApp", func(ctx context.Context) error { return p.RemoveAuthenticatorApp(ctx, bob.ID, "app", now, by) }},
 		{"SetPassword", func(ctx context.Context) error { return p.SetPassword(ctx, bob.ID, "hash", now, by) }},
 		{"Rehash", func(ctx context.Context) error { return p.Rehash(ctx, bob.ID, "hash", "better hash") }},
 		{"DisableUser", func(ctx context.Context) error { return p.DisableUser(ctx, bob.ID, now, by) }},
 		{"EnableUser", func(ctx context.Context) error { return p.EnableUser(ctx, bob.ID, now, by) }},
 		{"DeleteUser", func(ctx context.Context) error { return p.DeleteUser(ctx, bob.ID, now, by) }},
+	}
+}
+
+func passkeyCalls(p *party) []call {
+	made := &store.Passkey{ID: "credential", UserID: p.user.ID, Name: "n", CreatedAt: now}
+	other := &store.Passkey{ID: "other", UserID: p.user.ID, Name: "n", CreatedAt: now}
+	use := store.PasskeyUse{ID: "credential", UserID: p.user.ID, Challenge: challenge("use"), SignCount: 1, Now: now}
+	return []call{
+		{"AddPasskey", func(ctx context.Context) error {
+			return errors.Join(p.AddPasskey(ctx, made, challenge("add"), by), p.AddPasskey(ctx, other, challenge("other"), by))
+		}},
+		{"Passkey", func(ctx context.Context) error { return second(p.Passkey(ctx, "credential")) }},
+		{"Passkeys", func(ctx context.Context) error { return second(p.Passkeys(ctx, p.user.ID)) }},
+		{"UsePasskey", func(ctx context.Context) error { return second(p.UsePasskey(ctx, use, by)) }},
+		{"RenamePasskey", func(ctx context.Context) error { return p.RenamePasskey(ctx, p.user.ID, "credential", "m") }},
+		{"RemovePasskey", func(ctx context.Context) error { return p.RemovePasskey(ctx, p.user.ID, "credential", now, by) }},
 	}
 }
 

@@ -61,6 +61,14 @@ const (
 	EventPasskeyCount   = "user.passkey_count_back" // of uses: there may be a copy of it
 )
 
+// Kinds of audit events about second factors.
+const (
+	EventSecondFactorAdded   = "user.second_factor_added"
+	EventSecondFactorRemoved = "user.second_factor_removed"
+	EventRecoveryCodesMade   = "user.recovery_codes_made"
+	EventRecoveryCodeUsed    = "user.recovery_code_used"
+)
+
 // record writes an event; it is always part of the transaction it tells of.
 func (tx *Tx) record(ctx context.Context, e Event) error {
 	if e.ID == "" {

@@ -136,11 +136,11 @@ func (s *Store) ResealKeys(ctx context.Context, keys []Key, wasCheck, check stri
 }
 
 // ResetKeys throws the ring away, with everything that only it could open:
-// client secrets cannot be checked any more, and no token verifies. The epoch
-// rises, so nothing made before is honoured.
+// client secrets cannot be checked any more, nor codes of second factors, and no token
+// verifies. The epoch rises, so nothing made before is honoured.
 func (s *Store) ResetKeys(ctx context.Context, check string, now time.Time, by By) error {
 	return wrap("reset keys", s.writeRevision(ctx, nil, func(tx *Tx, _ int64) error {
-		for _, text := range []string{`DELETE FROM key_ring`, `DELETE FROM client_secret`} {
+		for _, text := range []string{`DELETE FROM key_ring`, `DELETE FROM client_secret`, `DELETE FROM authenticator_app`, `DELETE FROM recovery_code`} {
 			if _, err := tx.exec(ctx, text); err != nil {
 				return err
 			}

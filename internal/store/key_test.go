@@ -203,7 +203,12 @@ func TestResetKeys(t *testing.T) {
 		must(t, p.AddFirstKey(t.Context(), key("k0", 0)))
 		must(t, p.AddSecret(t.Context(), "app", store.ClientSecret{ID: "1", Hash: "h", CreatedAt: now}, by))
 		g := p.createLive(t, "a")
+		_, err := p.AddAuthenticatorApp(t.Context(), app(p.user, "app"), p.user.Epoch, []string{"a"}, by)
+		must(t, err)
 		must(t, p.ResetKeys(t.Context(), "new check", now, by))
+		for _, table := range []string{"authenticator_app", "recovery_code"} { // or nobody could pass them
+			wantCount(t, p.Store, table, 0, `SELECT COUNT(*) FROM `+table)
+		}
 		if got := ring(t, p.Store); got != "" {
 			t.Errorf("ring %q", got)
 		}

@@ -71,21 +71,14 @@ func (tx *Tx) use(ctx context.Context, c Challenge) error {
 	return err
 }
 
-// holdUser keeps a user in force as it is until the commit, so that what is counted of
-// theirs stays as it was counted. It returns whether they have a password.
-func (tx *Tx) holdUser(ctx context.Context, id string) (hasPassword bool, err error) {
-	var password string
-	err = tx.row(ctx, `SELECT password FROM end_user WHERE id = $1 AND disabled_at IS NULL AND deleted_at IS NULL`+tx.own, id).Scan(&password)
-	return password != "", err
-}
-
 // AddPasskey keeps a new passkey of a user and uses up the challenge that it answers:
 // ErrReplayed when that was answered before, ErrConflict when somebody has this passkey
 // already, ErrTooMany when the user has as many as may be, ErrNotFound when the user is
 // not in force.
 func (s *Store) AddPasskey(ctx context.Context, p *Passkey, c Challenge, by By) error {
 	return wrap("add passkey", s.write(ctx, func(tx *Tx) error {
-		if _, err := tx.holdUser(ctx, p.UserID); err != nil {
+		var live string // and held, so that what is counted stays as it was counted
+		if err := tx.row(ctx, `SELECT id FROM end_user WHERE id = $1 AND disabled_at IS NULL AND deleted_at IS NULL`+tx.own, p.UserID).Scan(&live); err != nil {
 			return err
 		}
 		if err := tx.use(ctx, c); err != nil {
@@ -180,8 +173,7 @@ func (s *Store) RenamePasskey(ctx context.Context, userID, id, name string) erro
 // no password, and no other passkey.
 func (s *Store) RemovePasskey(ctx context.Context, userID, id string, now time.Time, by By) error {
 	return wrap("remove passkey", s.write(ctx, func(tx *Tx) error {
-		hasPassword, err := tx.holdUser(ctx, userID)
-		if err != nil {
+		if err := tx.holdUser(ctx, userID); err != nil {
 			return err
 		}
 		var name string
@@ -189,10 +181,10 @@ func (s *Store) RemovePasskey(ctx context.Context, userID, id string, now time.T
 			return err
 		}
 		var left int
-		if err := tx.row(ctx, `SELECT COUNT(*) FROM passkey WHERE user_id = $1`, userID).Scan(&left); err != nil {
+		if err := tx.row(ctx, `SELECT COUNT(*) FROM end_user u WHERE u.id = $1 AND (u.password <> '' OR EXISTS (SELECT 1 FROM passkey p WHERE p.user_id = u.id))`, userID).Scan(&left); err != nil {
 			return err
 		}
-		if left == 0 && !hasPassword {
+		if left == 0 {
 			return ErrLast // and what was deleted comes back
 		}
 		return tx.record(ctx, Event{At: now, Kind: EventPasskeyRemoved, By: by, UserID: userID, Detail: name})

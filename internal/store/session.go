@@ -63,10 +63,10 @@ func (s *Store) CreateSession(ctx context.Context, n *Session, idHash, replaced 
 		}
 		rows, err := tx.exec(ctx, `
 			INSERT INTO browser_session (id_hash, sid, user_id, user_epoch, server_epoch, auth_time, acr, amr, address, user_agent, created_at, seen_at, expires_at)
-			SELECT $1, $2, u.id, u.epoch, s.epoch, CAST($5 AS BIGINT), $6, $7, $8, $9, CAST($5 AS BIGINT), CAST($5 AS BIGINT), CAST($10 AS BIGINT)
+			SELECT $1, $2, u.id, u.epoch, s.epoch, CAST($5 AS BIGINT), $6, $7, $8, $9, CAST($11 AS BIGINT), CAST($11 AS BIGINT), CAST($10 AS BIGINT)
 			FROM end_user u, server s
 			WHERE u.id = $3 AND u.epoch = $4 AND u.disabled_at IS NULL AND u.deleted_at IS NULL`,
-			idHash, n.SID, n.UserID, n.UserEpoch, n.AuthTime.Unix(), n.ACR, n.AMR, n.Address, n.UserAgent, n.ExpiresAt.Unix())
+			idHash, n.SID, n.UserID, n.UserEpoch, n.AuthTime.Unix(), n.ACR, n.AMR, n.Address, n.UserAgent, n.ExpiresAt.Unix(), n.CreatedAt.Unix())
 		if err != nil {
 			return err
 		}

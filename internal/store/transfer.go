@@ -109,6 +109,8 @@ var exportTables = []moved{
 		revoked_at BIGINT, revoke_reason TEXT, created_at BIGINT, expires_at BIGINT, keep_until BIGINT`),
 	table("revoked_token", "jti TEXT, expires_at BIGINT"),
 	table("attempt", "bucket TEXT, full_at BIGINT"),
+	table("authenticator_app", "user_id TEXT, id TEXT, sealed TEXT, last_step BIGINT, created_at BIGINT, used_at BIGINT"),
+	table("recovery_code", "user_id TEXT, hash TEXT, created_at BIGINT"),
 	table("event", `id TEXT, at BIGINT, kind TEXT, actor TEXT, user_id TEXT, client_id TEXT, grant_id TEXT, address TEXT,
 		request_id TEXT, detail TEXT`),
 }

@@ -19,6 +19,7 @@ type User struct {
 	Claims        json.RawMessage
 	Locale        string // language of mail, "en" or "zh"; "" until known
 	Admin         bool   // may use the administration
+	SecondFactor  bool   // has one at least; read only
 	Epoch         int64
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
@@ -29,13 +30,13 @@ type User struct {
 // not even since when there has been one.
 func NewUserID() string { return uuid.NewString() }
 
-const userColumns = `id, username, username_key, email, email_verified, password, claims, locale, admin, epoch, created_at, updated_at, disabled_at`
+const userColumns = `id, username, username_key, email, email_verified, password, claims, locale, admin, epoch, created_at, updated_at, disabled_at, ` + hasSecondFactor
 
 func scanUser(scan func(dest ...any) error) (*User, error) {
 	var u User
 	var claims string
 	var created, updated int64
-	err := scan(&u.ID, &u.Username, &u.UsernameKey, &u.Email, &u.EmailVerified, &u.Password, &claims, &u.Locale, &u.Admin, &u.Epoch, &created, &updated, nullTime{&u.DisabledAt})
+	err := scan(&u.ID, &u.Username, &u.UsernameKey, &u.Email, &u.EmailVerified, &u.Password, &claims, &u.Locale, &u.Admin, &u.Epoch, &created, &updated, nullTime{&u.DisabledAt}, &u.SecondFactor)
 	u.Claims, u.CreatedAt, u.UpdatedAt = json.RawMessage(claims), time.Unix(created, 0).UTC(), time.Unix(updated, 0).UTC()
 	return &u, err
 }

@@ -3,6 +3,7 @@ package token
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/hufu-auth/hufu/internal/client"
@@ -38,6 +39,12 @@ func (e *Endpoint) password(ctx context.Context, c *client.Authenticated, form o
 	if err != nil {
 		return nil, err
 	}
+	if user.SecondFactor || e.RequireSecondFactor || c.Metadata.RequireSecondFactor {
+		// The password was right, but it is not all that it takes to sign in. The page
+		// would have said as much.
+		return nil, oauth.Refuse(oauth.InvalidGrant, needsSecondFactor, fmt.Errorf("second factor: the user has one: %t, the server requires one: %t, the client does: %t",
+			user.SecondFactor, e.RequireSecondFactor, c.Metadata.RequireSecondFactor))
+	}
 	to, err := e.prepare(ctx, c, scope)
 	if err != nil {
 		return nil, err
@@ -53,6 +60,9 @@ func (e *Endpoint) password(ctx context.Context, c *client.Authenticated, form o
 
 // badPassword is the same whatever was wrong, RFC 6749 Section 5.2.
 const badPassword = "user name or password is wrong"
+
+// needsSecondFactor tells the client that this grant will never do for the user.
+const needsSecondFactor = "the user signs in with a second factor, which this grant cannot ask for"
 
 // passwordGrant is a row that is live from the start.
 func (e *Endpoint) passwordGrant(c *client.Authenticated, user *store.User, scope oauth.Scope, resource []string) *store.Grant {

@@ -39,6 +39,8 @@ type Endpoint struct {
 	RefreshTokenLifetime time.Duration // absolute
 	RefreshGrace         time.Duration
 	Forbidden            []string // grants that no client may use
+	// RequireSecondFactor leaves the password grant to nobody: it cannot ask for one.
+	RequireSecondFactor bool
 }
 
 // Addresses of the endpoint, below the issuer.

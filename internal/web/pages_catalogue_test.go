@@ -72,6 +72,10 @@ func keysMadeInGo() map[string]bool {
 	for _, e := range loginErrors {
 		used["login.error."+string(e)] = true
 	}
+	used["factor.error.throttled.wait"] = true
+	for _, e := range secondFactorErrors {
+		used["factor.error."+string(e)] = true
+	}
 	for _, s := range scopesInWords {
 		used["scope."+s+".title"], used["scope."+s+".text"] = true, true
 	}
@@ -88,6 +92,7 @@ func keysMadeInGo() map[string]bool {
 	}
 	for _, page := range []Page{
 		LoginPage{}, SelectAccountPage{}, ConsentPage{}, LogoutPage{}, LoggedOutPage{}, FormPostPage{}, HomePage{},
+		SecondFactorPage{}, SetUpFactorPage{}, RecoveryCodesPage{},
 		OverviewPage{}, ProfilePage{}, SecurityPage{}, PasskeysPage{}, PasswordPage{}, SessionsPage{}, AppsPage{}, ActivityPage{}, DataPage{}, DeletePage{}, LeftPage{},
 	} {
 		used[page.frame().title] = true

@@ -79,6 +79,16 @@ func samples() map[string]web.Page {
 	for _, seconds := range []int{1, 30, 600, 7200} {
 		pages[fmt.Sprintf("login, wait %d s", seconds)] = web.LoginPage{Client: &acme, Action: "/login", Request: "sealed", FormToken: "token", Error: web.LoginThrottled, RetryAfter: seconds}
 	}
+	step := web.SignInStep{Client: &acme, Action: "/login/second-factor", Request: "sealed", SignIn: "half", FormToken: "token", Username: "alice", AgainURL: "/login"}
+	alone := web.SignInStep{Action: "/login/second-factor", Return: "/account", FormToken: "token", Username: "alice", AgainURL: "/login"}
+	offer := web.AppOffer{Enrolment: "offer", Key: "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", URI: "otpauth://totp/Hufu:alice?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Hufu"}
+	for _, e := range []web.SecondFactorError{"", web.SecondFactorFailed, web.SecondFactorUsed, web.SecondFactorIncomplete, web.SecondFactorThrottled, web.SecondFactorBusy} {
+		pages["second factor, "+string(e)] = web.SecondFactorPage{SignInStep: step, OtherURL: "/o", Remember: 30, Error: e, RetryAfter: 30}
+		pages["second factor, recovery, "+string(e)] = web.SecondFactorPage{SignInStep: alone, OtherURL: "/o", Recovery: true, Error: e}
+		pages["set up, "+string(e)] = web.SetUpFactorPage{SignInStep: step, AppOffer: offer, Error: e}
+	}
+	pages["set up, alone"] = web.SetUpFactorPage{SignInStep: alone, AppOffer: offer}
+	pages["recovery codes"] = web.RecoveryCodesPage{Codes: []string{"01234-ABCDE", "56789-FGHJK"}, NextURL: "/account"}
 	for _, reason := range allReasons {
 		pages["error, "+string(reason)] = web.ErrorPage{Code: "invalid_request", Reason: reason, RequestID: "R1"}
 	}
@@ -206,6 +216,7 @@ func TestPageFirstFormAndButton(t *testing.T) {
 		want, ok := map[string][2]string{
 			"login": {"login-form", `id="login-submit"`}, "consent": {"consent-form", `id="consent-approve"`},
 			"logout": {"logout-form", `id="logout-confirm"`}, "select account": {"select-account-form", `class="account"`}, "form post": {"form-post", `id="form-post-submit"`},
+			"second factor": {"second-factor-form", `id="second-factor-submit"`}, "set up": {"set-up-form", `id="set-up-submit"`},
 		}[kind]
 		if !ok {
 			if found && kind != "account" {
@@ -253,7 +264,11 @@ func TestPage_XS_01_ForeignValues(t *testing.T) {
 		"login": web.LoginPage{Client: &client, Action: "/login", Request: hostile, FormToken: hostile, Username: hostile, Error: web.LoginFailed, Self: hostile, UILocales: hostile},
 		"consent": web.ConsentPage{Client: client, Username: hostile, Action: "/consent", Request: hostile, FormToken: hostile, RedirectHost: hostile, SwitchURL: hostile,
 			Scopes: []web.ScopeView{{Name: hostile, Text: hostile, Optional: true}, {Name: hostile + "2", Text: hostile}, {Name: hostile + "3"}}},
-		"select":     web.SelectAccountPage{Client: client, Accounts: []web.Account{{Username: hostile, SignedIn: true}, {Username: hostile + "2"}}, Action: "/select-account", Request: hostile, FormToken: hostile, Self: hostile},
+		"select": web.SelectAccountPage{Client: client, Accounts: []web.Account{{Username: hostile, SignedIn: true}, {Username: hostile + "2"}}, Action: "/select-account", Request: hostile, FormToken: hostile, Self: hostile},
+		"second factor": web.SecondFactorPage{SignInStep: web.SignInStep{Client: &client, Action: "/login/second-factor", Request: hostile, Return: hostile, SignIn: hostile, FormToken: hostile,
+			Username: hostile, AgainURL: hostile, Self: hostile, UILocales: hostile}, OtherURL: hostile, Error: web.SecondFactorFailed},
+		"set up": web.SetUpFactorPage{SignInStep: web.SignInStep{Request: hostile, SignIn: hostile, Username: hostile, AgainURL: hostile, Self: hostile},
+			AppOffer: web.AppOffer{Enrolment: hostile, Key: hostile, URI: hostile}},
 		"error":      web.ErrorPage{Code: hostile, Reason: web.Reason(hostile), RequestID: hostile, RestartURL: hostile, Self: hostile},
 		"logout":     web.LogoutPage{Username: hostile, Action: "/end-session", FormToken: hostile},
 		"logged out": web.LoggedOutPage{ContinueURL: hostile},
