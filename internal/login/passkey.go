@@ -79,8 +79,9 @@ func RPID(issuer string) string {
 type ceremony string
 
 const (
-	signInCeremony ceremony = "sign in"
-	addCeremony    ceremony = "add"
+	signInCeremony  ceremony = "sign in"
+	addCeremony     ceremony = "add"
+	confirmCeremony ceremony = "confirm" // a second step
 )
 
 // A sealedChallenge is what a challenge of ours says under its seal, whose nonce makes it
@@ -184,6 +185,38 @@ func (p *Passkeys) SignIn(ctx context.Context, browser, answer string) (*store.U
 	if err != nil {
 		return nil, err
 	}
+	return p.counted(ctx, func() (*store.User, error) { return p.judge(ctx, parsed, challenge, "") })
+}
+
+// ConfirmOptions begins a second step of somebody who is known: one of their passkeys.
+func (p *Passkeys) ConfirmOptions(ctx context.Context, browser, userID string) (*RequestOptions, error) {
+	passkeys, err := p.Store.Passkeys(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	challenge, err := p.challenge(confirmCeremony, browser, userID)
+	return &RequestOptions{Challenge: challenge, Timeout: challengeLifetime.Milliseconds(), RPID: p.RPID,
+		AllowCredentials: describe(passkeys), UserVerification: string(protocol.VerificationPreferred)}, err
+}
+
+// Confirm is nil when a passkey of a user has answered, else as SignIn. That its
+// authenticator has known the user is not asked for: something else did.
+func (p *Passkeys) Confirm(ctx context.Context, browser, userID, answer string) error {
+	parsed, err := parseAssertion(answer)
+	if err != nil {
+		return err
+	}
+	challenge, err := p.answered(parsed.Response.CollectedClientData.Challenge, confirmCeremony, browser, userID)
+	if err != nil {
+		return err
+	}
+	_, err = p.counted(ctx, func() (*store.User, error) { return p.judge(ctx, parsed, challenge, userID) })
+	return err
+}
+
+// counted judges an answer within the bound of its address. What was right, or never
+// judged, is not counted.
+func (p *Passkeys) counted(ctx context.Context, judge func() (*store.User, error)) (*store.User, error) {
 	bucket := store.Bucket("passkey address", source(web.EventOf(ctx).Address))
 	wait, err := p.Store.Attempt(ctx, bucket, perPasskeyAddress, p.Now())
 	if err != nil {
@@ -192,15 +225,16 @@ func (p *Passkeys) SignIn(ctx context.Context, browser, answer string) (*store.U
 	if wait > 0 {
 		return nil, web.TooManyRequests(wait, errors.New("too many passkeys from one address were not accepted"))
 	}
-	user, err := p.judge(ctx, parsed, challenge)
-	if !errors.Is(err, ErrPasskey) && !isAway(ctx, err) { // right, or never judged
+	user, err := judge()
+	if !errors.Is(err, ErrPasskey) && !isAway(ctx, err) {
 		err = errors.Join(err, p.Store.Forgive(context.WithoutCancel(ctx), bucket, perPasskeyAddress))
 	}
 	return user, err
 }
 
-// judge finds the passkey, checks what it has signed, and notes that it was used.
-func (p *Passkeys) judge(ctx context.Context, parsed *protocol.ParsedCredentialAssertionData, challenge store.Challenge) (*store.User, error) {
+// judge finds the passkey, checks what it has signed, and notes that it was used. owner is
+// whose it must be; "" has the passkey say so, and its authenticator know them.
+func (p *Passkeys) judge(ctx context.Context, parsed *protocol.ParsedCredentialAssertionData, challenge store.Challenge, owner string) (*store.User, error) {
 	passkey, err := p.Store.Passkey(ctx, base64.RawURLEncoding.EncodeToString(parsed.RawID))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, refusedPasskey(errors.New("nobody in force has this passkey"))
@@ -208,7 +242,14 @@ func (p *Passkeys) judge(ctx context.Context, parsed *protocol.ParsedCredentialA
 	if err != nil {
 		return nil, err
 	}
-	used, err := p.verifyAssertion(passkey, parsed, protocol.VerificationRequired)
+	verification := protocol.VerificationRequired
+	if owner != "" {
+		verification = protocol.VerificationPreferred
+	}
+	if owner != "" && passkey.UserID != owner {
+		return nil, refusedPasskey(errors.New("the passkey is another user's"))
+	}
+	used, err := p.verifyAssertion(passkey, parsed, verification)
 	if err != nil {
 		return nil, refusedPasskey(err)
 	}

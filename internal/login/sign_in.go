@@ -48,6 +48,8 @@ type standing struct {
 	amr     []string
 	proved  time.Time // when
 	prompt  *Prompt   // of the request
+
+	passkeyURL string // where a page gets a challenge for one of the user's passkeys; "" when they have none
 }
 
 // afterPassword goes on with somebody whose password was right: to the second step when
@@ -150,11 +152,11 @@ func (e *Endpoint) openHalf(r *http.Request, s *standing) error {
 }
 
 // finish makes the session of somebody who has passed the second step, under a new id.
-// Who only added the step to a session has said the rest when it began. factor is the
-// second factor that the device is to stand in for; "" for none.
-func (e *Endpoint) finish(w http.ResponseWriter, r *http.Request, s *standing, factor string) error {
+// Who only added the step to a session has said the rest when it began. method is that of
+// the step, and factor the second factor that the device is to stand in for; "" for none.
+func (e *Endpoint) finish(w http.ResponseWriter, r *http.Request, s *standing, method, factor string) error {
 	amr := slices.Clone(s.amr)
-	for _, method := range []string{methodOTP, methodMFA} {
+	for _, method := range []string{method, methodMFA} {
 		if !slices.Contains(amr, method) {
 			amr = append(amr, method)
 		}
@@ -165,7 +167,8 @@ func (e *Endpoint) finish(w http.ResponseWriter, r *http.Request, s *standing, f
 // step is what the page of a step shows of the sign-in.
 func (e *Endpoint) step(w http.ResponseWriter, r *http.Request, s *standing, path string, more ...string) web.SignInStep {
 	return web.SignInStep{
-		Client: s.prompt.Client, Action: e.Base + path, Request: s.request, Return: s.to, SignIn: s.half, Username: s.user.Username,
+		PasskeyURL: s.passkeyURL,
+		Client:     s.prompt.Client, Action: e.Base + path, Request: s.request, Return: s.to, SignIn: s.half, Username: s.user.Username,
 		FormToken: e.Browsers.FormToken(e.Browsers.ID(w, r)), AgainURL: e.againURL(s.way), Self: e.stepURL(path, s.way, s.half, more...), UILocales: s.prompt.UILocales,
 	}
 }

@@ -43,6 +43,7 @@ func (s *Server) routes(o Options) (http.Handler, error) {
 	page(login.Path, "GET, HEAD, POST", signIn.Serve)
 	if signIn.Passkeys != nil {
 		api(login.PasskeyPath, "GET", signIn.PasskeyOptions)
+		api(login.SecondPasskeyPath, "GET", signIn.SecondPasskeyOptions)
 	}
 	page(login.SecondFactorPath, "GET, HEAD, POST", signIn.SecondFactor)
 	page(login.SetUpPath, "GET, HEAD, POST", signIn.SetUp)

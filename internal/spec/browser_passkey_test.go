@@ -174,3 +174,24 @@ func TestBrowser_PasskeyAddLate(t *testing.T) {
 		t.Error("not added")
 	}
 }
+
+// On the page of the second step a passkey of the browser does in place of a code.
+func TestBrowser_PasskeySecondFactor(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t, oauthtest.OnLocalhost)
+	alice := s.User(t, "alice")
+	withApp(t, s, "alice")
+	l, b := land(t, s), oauthtest.NewTab(t)
+	onlyByButton(t, b)
+	keys := b.Keychain(t)
+	keys.Keep(t, s.Passkey(t, alice))
+	b.Open(t, l.ask("/authorize", "state 1"))
+	b.SignIn(t, "alice", oauthtest.Password)
+	want(t, b, "/login/second-factor", http.StatusOK)
+	b.Follow(t, "#passkey-submit")
+	want(t, b, "/consent", http.StatusOK)
+	b.Follow(t, "#consent-approve")
+	if got := l.redeem(t, l.arrived(t).Values.Get("code")); got != alice.ID {
+		t.Errorf("sub = %q, want alice", got)
+	}
+}

@@ -82,11 +82,14 @@ func samples() map[string]web.Page {
 	step := web.SignInStep{Client: &acme, Action: "/login/second-factor", Request: "sealed", SignIn: "half", FormToken: "token", Username: "alice", AgainURL: "/login"}
 	alone := web.SignInStep{Action: "/login/second-factor", Return: "/account", FormToken: "token", Username: "alice", AgainURL: "/login"}
 	offer := web.AppOffer{Enrolment: "offer", Key: "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", URI: "otpauth://totp/Hufu:alice?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Hufu"}
-	for _, e := range []web.SecondFactorError{"", web.SecondFactorFailed, web.SecondFactorUsed, web.SecondFactorIncomplete, web.SecondFactorThrottled, web.SecondFactorBusy} {
+	for _, e := range []web.SecondFactorError{"", web.SecondFactorFailed, web.SecondFactorUsed, web.SecondFactorIncomplete, web.SecondFactorThrottled, web.SecondFactorBusy, web.SecondFactorPasskey} {
 		pages["second factor, "+string(e)] = web.SecondFactorPage{SignInStep: step, OtherURL: "/o", Remember: 30, Error: e, RetryAfter: 30}
 		pages["second factor, recovery, "+string(e)] = web.SecondFactorPage{SignInStep: alone, OtherURL: "/o", Recovery: true, Error: e}
 		pages["set up, "+string(e)] = web.SetUpFactorPage{SignInStep: step, AppOffer: offer, Error: e}
 	}
+	step.PasskeyURL = "/login/second-factor/passkey"
+	pages["second factor, passkeys"] = web.SecondFactorPage{SignInStep: step, OtherURL: "/o"}
+	pages["set up, passkeys"] = web.SetUpFactorPage{SignInStep: step, AppOffer: offer}
 	pages["set up, alone"] = web.SetUpFactorPage{SignInStep: alone, AppOffer: offer}
 	pages["recovery codes"] = web.RecoveryCodesPage{Codes: []string{"01234-ABCDE", "56789-FGHJK"}, NextURL: "/account"}
 	for _, reason := range allReasons {

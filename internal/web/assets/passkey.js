@@ -1,5 +1,4 @@
-// Signs in with a passkey, or adds one: asks the server for a challenge, has the browser
-// answer it, and sends the answer as a form. Without scripts its button stays hidden.
+// Gets a challenge, has a passkey answer it, or adds one, and sends the answer as a form.
 (function () {
   "use strict";
   var form = document.getElementById("passkey-form");
@@ -7,22 +6,21 @@
   var message = document.getElementById("passkey-message");
   if (!form || !button || !window.PublicKeyCredential || !window.AbortController) return;
   var adding = form.dataset.ceremony === "add";
-  var running = null; // the ceremony that waits for the person
-  var offering = false; // that is only in the list of the name field
+  var running; // what waits for the person
+  var offering; // and is only in the list
 
   function bytes(text) {
     return Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), function (c) { return c.charCodeAt(0); });
   }
   function text(buffer) {
-    var plain = String.fromCharCode.apply(null, new Uint8Array(buffer));
-    return btoa(plain).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+    return btoa(String.fromCharCode.apply(null, new Uint8Array(buffer))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
   }
   function say(key) {
     message.hidden = !key;
     message.textContent = key ? message.dataset[key] : "";
   }
   function options() {
-    return fetch(form.dataset.options, { credentials: "same-origin" }).then(function (answer) {
+    return fetch(form.dataset.options).then(function (answer) {
       if (answer.redirected) location.reload(); // to sign in once more
       if (!answer.ok || answer.redirected) throw new Error(answer.status);
       return answer.json();
@@ -66,11 +64,11 @@
       offer();
     });
   }
-  // offer puts passkeys into the list that the browser shows at the name field.
+  // Passkeys also stand in the list that the browser shows at the name field.
   function offer() {
     running = null;
     offering = false;
-    if (adding || !PublicKeyCredential.isConditionalMediationAvailable) return;
+    if (form.dataset.ceremony !== "sign-in" || !PublicKeyCredential.isConditionalMediationAvailable) return;
     PublicKeyCredential.isConditionalMediationAvailable().then(function (can) {
       if (can && !running) begin(true);
     });
