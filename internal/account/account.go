@@ -22,15 +22,15 @@ type Endpoint struct {
 	Pages      *web.Pages
 	Hasher     *login.Hasher
 	Passkeys   *login.Passkeys // nil when there are none
+	Factors    *login.Factors
 	Now        func() time.Time
 	Base       string // path of the issuer
 	SignOutURL string
 	// ScopeText is the declared text of a scope in a language of the pages; "" for none.
 	ScopeText func(scope, language string) string
+	// RequireSecondFactor tells those who remove theirs that they will need another.
+	RequireSecondFactor bool
 }
-
-// freshFor is how long after a sign-in a dangerous step may follow without another one.
-const freshFor = 10 * time.Minute
 
 // A Route is one page of an account: its path below the issuer, the methods it answers,
 // and what does so.
@@ -65,6 +65,7 @@ func (e *Endpoint) Routes() []Route {
 		{path: "/profile", show: e.showProfile, take: e.saveProfile},
 		{path: "/security", show: e.security},
 		{path: "/password", fresh: true, show: e.showPassword, take: e.changePassword},
+		{path: secondFactorPath, fresh: true, show: e.showSecondFactor, take: e.changeSecondFactor},
 		{path: "/sessions", show: e.showSessions, take: e.endSession},
 		{path: "/apps", show: e.showApps, take: e.removeApp},
 		{path: "/activity", show: e.activity},
@@ -107,8 +108,12 @@ func (e *Endpoint) serve(p page) web.Handler {
 		if err := e.enter(v); err != nil {
 			return err
 		}
-		if v.user == nil || p.fresh && v.now.Sub(v.session.AuthTime) > freshFor {
+		if v.user == nil || p.fresh && v.now.Sub(v.session.AuthTime) > login.FreshFor {
 			return web.Redirect(w, login.SignInURL(e.Base, login.AccountPath+p.path))
+		}
+		if p.fresh && v.user.SecondFactor && !login.HasSecondFactor(v.session) {
+			// A device that stands in for the second factor is not enough here (MF-04).
+			return web.Redirect(w, login.SecondFactorURL(e.Base, login.AccountPath+p.path))
 		}
 		return answer(v)
 	}

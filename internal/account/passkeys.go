@@ -66,7 +66,7 @@ func (e *Endpoint) changePasskeys(v *visit) error {
 		if err := e.Store.RenamePasskey(v.r.Context(), v.user.ID, id, login.PasskeyName(v.form.Get("name"))); err != nil {
 			return notTheirs(err)
 		}
-		return e.done(v, passkeysPath, "passkey-named")
+		return e.done(v, passkeysPath, "passkey_named")
 	case "remove":
 		err := e.Store.RemovePasskey(v.r.Context(), v.user.ID, id, v.now, v.by())
 		if errors.Is(err, store.ErrLast) {
@@ -76,7 +76,7 @@ func (e *Endpoint) changePasskeys(v *visit) error {
 		if err != nil {
 			return notTheirs(err)
 		}
-		return e.done(v, passkeysPath, "passkey-removed")
+		return e.done(v, passkeysPath, "passkey_removed")
 	}
 	return oauth.Errorf(oauth.InvalidRequest, "action must be add, rename or remove")
 }
@@ -86,7 +86,7 @@ func (e *Endpoint) addPasskey(v *visit) error {
 	status, problem := http.StatusUnprocessableEntity, ""
 	switch {
 	case err == nil:
-		return e.done(v, passkeysPath, "passkey")
+		return e.done(v, passkeysPath, "passkey_added")
 	case errors.Is(err, login.ErrPasskey):
 		problem = "refused"
 	case errors.Is(err, login.ErrPasskeyLate):

@@ -11,7 +11,15 @@ import (
 
 // security lists the ways to sign in.
 func (e *Endpoint) security(v *visit) error {
-	page := web.SecurityPage{Person: e.person(v), HasPassword: v.user.Password != ""}
+	left, err := e.Store.RecoveryCodesLeft(v.r.Context(), v.user.ID)
+	if err != nil {
+		return err
+	}
+	_, err = e.Store.AuthenticatorApp(v.r.Context(), v.user.ID)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	page := web.SecurityPage{Person: e.person(v), HasPassword: v.user.Password != "", HasApp: err == nil, CodesLeft: left}
 	if e.Passkeys != nil {
 		passkeys, err := e.Store.Passkeys(v.r.Context(), v.user.ID)
 		if err != nil {

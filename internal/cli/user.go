@@ -20,6 +20,9 @@ type userAnswer struct {
 	Email         string          `json:"email,omitempty"`
 	EmailVerified bool            `json:"email_verified"`
 	Password      bool            `json:"password"` // whether there is one
+	SecondFactor  bool            `json:"second_factor"`
+	SecondFactors []factorAnswer  `json:"second_factors,omitempty"`
+	RecoveryCodes int             `json:"recovery_codes,omitempty"` // left
 	Claims        json.RawMessage `json:"claims"`
 	CreatedAt     *time.Time      `json:"created_at"`
 	UpdatedAt     *time.Time      `json:"updated_at"`
@@ -29,14 +32,20 @@ type userAnswer struct {
 
 func answerUser(u *store.User) userAnswer {
 	return userAnswer{
-		Subject: u.ID, Username: u.Username, Email: u.Email, EmailVerified: u.EmailVerified, Password: u.Password != "", Claims: u.Claims,
+		Subject: u.ID, Username: u.Username, Email: u.Email, EmailVerified: u.EmailVerified, Password: u.Password != "", SecondFactor: u.SecondFactor, Claims: u.Claims,
 		CreatedAt: stamp(u.CreatedAt), UpdatedAt: stamp(u.UpdatedAt), Disabled: !u.DisabledAt.IsZero(), DisabledAt: stamp(u.DisabledAt),
 	}
 }
 
 func (a *app) userCommand() *cobra.Command {
 	show := &cobra.Command{Use: "show NAME", Short: "Show a user", Args: takes("NAME")}
-	show.RunE = a.withUser(func(_ context.Context, _ opened, u *store.User) error { return a.show(answerUser(u)) })
+	show.RunE = a.withUser(func(ctx context.Context, o opened, u *store.User) error {
+		answer, err := answerFactors(ctx, o.Store, u)
+		if err != nil {
+			return err
+		}
+		return a.show(answer)
+	})
 	remove := &cobra.Command{Use: "delete NAME", Short: "Delete a user for good; the subject is never given to anybody else", Args: takes("NAME")}
 	remove.RunE = a.withUser(func(ctx context.Context, o opened, u *store.User) error {
 		if err := noUser(u.Username, o.Store.DeleteUser(ctx, u.ID, a.now(), operator)); err != nil {
@@ -50,7 +59,7 @@ func (a *app) userCommand() *cobra.Command {
 	})
 	return group("user", "Make users and look after them", a.userCreate(), a.userList(), show, a.userUpdate(), a.userPassword(),
 		a.userSwitch("disable", "Take a user out of force; sessions and tokens end for good", (*store.Store).DisableUser),
-		a.userSwitch("enable", "Let a disabled user sign in again", (*store.Store).EnableUser), remove)
+		a.userSwitch("enable", "Let a disabled user sign in again", (*store.Store).EnableUser), a.userSecondFactor(), remove)
 }
 
 // withUser makes the run function of a command about one user, by name.

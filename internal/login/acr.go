@@ -34,6 +34,17 @@ const (
 	methodPresence = "user" // its authenticator has seen somebody
 )
 
+// withSecondFactor adds to some methods that of a second factor.
+func withSecondFactor(amr []string, method string) []string {
+	amr = slices.Clone(amr)
+	for _, method := range []string{method, methodMFA} {
+		if !slices.Contains(amr, method) {
+			amr = append(amr, method)
+		}
+	}
+	return amr
+}
+
 // acrOf is the acr of a sign-in by some methods.
 func acrOf(amr []string) string {
 	if slices.Contains(amr, methodKey) && !slices.Contains(amr, methodPassword) {

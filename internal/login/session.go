@@ -124,6 +124,13 @@ func (s *Sessions) begin(w http.ResponseWriter, r *http.Request, user *store.Use
 	return s.remember(w, r, user, p.factor)
 }
 
+// StepUp has somebody who is signed in pass a second factor as well, by a code: the session goes on
+// under a new id. When the rest was proved stays as it was. factor is the second factor
+// that the device stands in for from now on; "" for none.
+func (s *Sessions) StepUp(w http.ResponseWriter, r *http.Request, user *store.User, was *store.Session, factor string) error {
+	return s.begin(w, r, user, proof{withSecondFactor(strings.Fields(was.AMR), methodOTP), was.AuthTime, factor})
+}
+
 // Continue gives a browser a new session in place of was, for somebody who stays signed in
 // although the epoch of the user has moved on: it was proved as before who they are, and
 // when.

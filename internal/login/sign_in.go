@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +20,12 @@ const (
 
 // halfLifetime is how long a sign-in may stand between its steps.
 const halfLifetime = 10 * time.Minute
+
+// SecondFactorURL is the page that asks somebody who is signed in for the second factor as
+// well, and leads on to a path below the issuer.
+func SecondFactorURL(base, path string) string {
+	return base + SecondFactorPath + "?return=" + url.QueryEscape(path)
+}
 
 // A way is where a sign-in leads: on with the sealed request of an app, or back to a page
 // of the account.
@@ -45,7 +50,7 @@ type standing struct {
 	half    string         // sealed; "" when it is a session that lacks the step
 	session *store.Session // nil when it is half a sign-in
 	user    *store.User
-	amr     []string
+	amr     []string  // of half a sign-in
 	proved  time.Time // when
 	prompt  *Prompt   // of the request
 
@@ -124,7 +129,7 @@ func (e *Endpoint) stand(r *http.Request, form oauth.Form) (*standing, error) {
 	if errors.Is(err, store.ErrNotFound) {
 		return s, errBeginAgain
 	}
-	s.session, s.amr, s.proved = session, strings.Fields(session.AMR), session.AuthTime
+	s.session, s.proved = session, session.AuthTime
 	return s, err
 }
 
@@ -155,13 +160,11 @@ func (e *Endpoint) openHalf(r *http.Request, s *standing) error {
 // Who only added the step to a session has said the rest when it began. method is that of
 // the step, and factor the second factor that the device is to stand in for; "" for none.
 func (e *Endpoint) finish(w http.ResponseWriter, r *http.Request, s *standing, method, factor string) error {
-	amr := slices.Clone(s.amr)
-	for _, method := range []string{method, methodMFA} {
-		if !slices.Contains(amr, method) {
-			amr = append(amr, method)
-		}
+	amr, at := s.amr, s.proved
+	if s.session != nil {
+		amr, at = strings.Fields(s.session.AMR), s.session.AuthTime
 	}
-	return e.Sessions.begin(w, r, s.user, proof{amr, s.proved, factor})
+	return e.Sessions.begin(w, r, s.user, proof{withSecondFactor(amr, method), at, factor})
 }
 
 // step is what the page of a step shows of the sign-in.

@@ -66,9 +66,10 @@ func base32Text(secret []byte) string {
 
 // totpURI is the address that the picture holds, in the form that apps have agreed on
 // (Key URI Format of Google Authenticator). site and username name the entry in the app.
+// Algorithm, digits and period are what apps take when nothing is said, and not to say so
+// keeps the picture coarse.
 func totpURI(site, username string, secret []byte) string {
 	escape := func(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 	site = strings.ReplaceAll(site, ":", " ") // which would end the name of the site
-	return fmt.Sprintf("otpauth://totp/%s:%s?secret=%s&issuer=%s&algorithm=SHA1&digits=%d&period=%d",
-		escape(site), escape(username), base32Text(secret), escape(site), totpDigits, int(totpPeriod/time.Second))
+	return fmt.Sprintf("otpauth://totp/%s:%s?secret=%s&issuer=%s", escape(site), escape(username), base32Text(secret), escape(site))
 }

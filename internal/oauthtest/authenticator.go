@@ -44,6 +44,11 @@ func (b *Browser) SetUpApp(t testing.TB) *Authenticator {
 	return a
 }
 
+// AuthenticatorOf is an app that was given a key, with or without spaces in it.
+func AuthenticatorOf(s *Server, key string) *Authenticator {
+	return &Authenticator{Key: strings.ReplaceAll(key, " ", ""), server: s}
+}
+
 // KeyOn reads the key that a page offers to an app.
 func KeyOn(t testing.TB, page []byte) string {
 	t.Helper()

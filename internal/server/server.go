@@ -386,8 +386,10 @@ func sleep(ctx context.Context, wait time.Duration) error {
 func (s *Server) account(pages *web.Pages, sessions *login.Sessions, browsers *web.Browsers) *account.Endpoint {
 	texts := scopeTexts(s.config.Scopes)
 	return &account.Endpoint{
-		Store: s.Store, Sessions: sessions, Browsers: browsers, Pages: pages, Hasher: s.Hasher, Now: s.now, Base: s.config.BasePath(), Passkeys: s.passkeys(),
-		SignOutURL: s.config.BasePath() + openid.EndSessionPath,
+		Store: s.Store, Sessions: sessions, Browsers: browsers, Pages: pages, Hasher: s.Hasher, Factors: s.factors(), Now: s.now, Base: s.config.BasePath(),
+		RequireSecondFactor: s.config.RequireSecondFactor,
+		Passkeys:            s.passkeys(),
+		SignOutURL:          s.config.BasePath() + openid.EndSessionPath,
 		ScopeText: func(scope, language string) string {
 			if language == "zh" {
 				return texts[scope].Chinese

@@ -103,7 +103,7 @@ func TestAccount_FreshSignIn(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
 	s.User(t, "alice")
-	dangerous := []string{"/account/password", "/account/export", "/account/delete"}
+	dangerous := []string{"/account/password", "/account/second-factor", "/account/export", "/account/delete"}
 	b := home(t, s, "alice")
 	b.Open(t, "/account/delete")
 	_, deletion := b.Form(t, "delete-form")

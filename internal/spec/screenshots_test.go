@@ -26,6 +26,8 @@ import (
 type studio struct {
 	*oauthtest.Server
 	short, long, bare, native *landing
+	strict                    *landing // requires a second factor
+	phones                    map[string]*oauthtest.Authenticator
 	demo                      string // issuer of a demo beside it
 }
 
@@ -41,6 +43,9 @@ func newStudio(t *testing.T, language, issuer string) *studio {
 	})
 	s.User(t, "alice")
 	s.User(t, "a.rather-long.user.name@department.example.org")
+	s.User(t, "fred")
+	s.User(t, "greta")
+	s.User(t, "hanna")
 	names := map[string][2]string{
 		"en": {"Silver Birch", "The Incorporated Society for Very Long Application Names of Northumberland"},
 		"zh": {"银桦日历", "全国中小学生课外阅读与综合实践活动信息管理服务平台（试运行版）"},
@@ -58,6 +63,8 @@ func newStudio(t *testing.T, language, issuer string) *studio {
 		}),
 		bare:   land(t, s, named(names[0], "")),
 		native: land(t, s, oauthtest.Public, named(names[0], "profile")),
+		strict: land(t, s, named(names[0], "profile"), func(m *oauth.ClientMetadata) { m.RequireSecondFactor = true }),
+		phones: map[string]*oauthtest.Authenticator{},
 	}
 }
 
@@ -201,7 +208,7 @@ func TestScreenshots(t *testing.T) {
 			s := newStudio(t, language, issuer)
 			tabs := map[string]*oauthtest.Tab{}
 			furnish(t, s)
-			for _, sc := range slices.Concat(scenes, accountScenes) {
+			for _, sc := range slices.Concat(scenes, accountScenes, factorScenes) {
 				b := tabs[sc.as]
 				if b == nil {
 					b = oauthtest.NewTab(t)

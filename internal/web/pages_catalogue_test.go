@@ -92,7 +92,7 @@ func keysMadeInGo() map[string]bool {
 	}
 	for _, page := range []Page{
 		LoginPage{}, SelectAccountPage{}, ConsentPage{}, LogoutPage{}, LoggedOutPage{}, FormPostPage{}, HomePage{},
-		SecondFactorPage{}, SetUpFactorPage{}, RecoveryCodesPage{},
+		SecondFactorPage{}, SetUpFactorPage{}, RecoveryCodesPage{}, TwoStepPage{},
 		OverviewPage{}, ProfilePage{}, SecurityPage{}, PasskeysPage{}, PasswordPage{}, SessionsPage{}, AppsPage{}, ActivityPage{}, DataPage{}, DeletePage{}, LeftPage{},
 	} {
 		used[page.frame().title] = true

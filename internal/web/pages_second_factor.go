@@ -3,6 +3,7 @@ package web
 import (
 	"html/template"
 	"strings"
+	"time"
 )
 
 // A SecondFactorError says why a page that asks for a code is shown once more.
@@ -156,6 +157,39 @@ func (v setUpFactorView) Offer() (appOfferView, error) { return v.offer.view() }
 
 func (p SetUpFactorPage) view() any {
 	v := setUpFactorView{SignInStep: p.SignInStep, Client: p.client(), Offered: p.Enrolment, offer: p.AppOffer}
+	v.ErrorKey, _ = p.Error.key(0)
+	return v
+}
+
+// A TwoStepPage is where people look after their authenticator app and their recovery
+// codes; path /account/second-factor. It shows the codes that were just made, else the app
+// that it offers, else the one that there is.
+type TwoStepPage struct {
+	Person
+	NewCodes    []string // nobody can read them again
+	Offer       *AppOffer
+	Error       SecondFactorError // of the code that was to confirm the offer
+	App         string            // id of the one there is
+	Added, Used time.Time         // that one; Used is zero when it never was
+	CodesLeft   int               // recovery codes
+	Required    bool              // who removes it has to set up another
+}
+
+func (TwoStepPage) template() string   { return "account_second_factor.html" }
+func (p TwoStepPage) frame() pageFrame { return p.accountFrame("twostep.title") }
+
+// A twoStepView is what account_second_factor.html reads.
+type twoStepView struct {
+	personView
+	Of       TwoStepPage
+	ErrorKey string // catalogue key, "" without an error
+}
+
+// Offer draws the picture; a text that is too long for one fails the page.
+func (v twoStepView) Offer() (appOfferView, error) { return v.Of.Offer.view() }
+
+func (p TwoStepPage) view() any {
+	v := twoStepView{personView: p.in(sectionSecurity), Of: p}
 	v.ErrorKey, _ = p.Error.key(0)
 	return v
 }
