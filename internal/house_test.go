@@ -33,7 +33,7 @@ var floors = map[string]int{
 	"authorize": 5, "token": 5, "device": 5, "openid": 5, "account": 5, "admin": 5, "config": 5, "demo": 5,
 	"server": 6,
 	"cli":    7, "oauthtest": 7,
-	"cmd/hufu": 8, "spec": 8, "torture": 8, "oauthtest/bench": 8,
+	"cmd/hufu": 8, "spec": 8, "torture": 8, "oauthtest/bench": 8, "login/makecommon": 8,
 }
 
 // clockFloor is the first floor that may read the clock and the environment.

@@ -23,6 +23,7 @@ type Endpoint struct {
 	Hasher     *login.Hasher
 	Passkeys   *login.Passkeys // nil when there are none
 	Factors    *login.Factors
+	Passwords  *login.PasswordPolicy
 	Now        func() time.Time
 	Base       string // path of the issuer
 	SignOutURL string

@@ -32,7 +32,7 @@ func (e *Endpoint) security(v *visit) error {
 
 func (e *Endpoint) showPassword(v *visit) error { return e.passwordPage(v, http.StatusOK, "") }
 
-func (e *Endpoint) passwordPage(v *visit, status int, problem string) error {
+func (e *Endpoint) passwordPage(v *visit, status int, problem web.PasswordProblem) error {
 	return e.Pages.Render(v.w, v.r, status, web.PasswordPage{Person: e.person(v), HasPassword: v.user.Password != "", Problem: problem})
 }
 
@@ -40,10 +40,11 @@ func (e *Endpoint) passwordPage(v *visit, status int, problem string) error {
 // old one, and goes on in this browser under a new session (SE-01, SE-05).
 func (e *Endpoint) changePassword(v *visit) error {
 	password := v.form.Get("password")
-	if err := login.CheckPassword(password, v.user.UsernameKey); err != nil {
-		return e.passwordPage(v, http.StatusUnprocessableEntity, "password.refused")
+	hash, err := e.Passwords.HashNew(v.r.Context(), e.Hasher, password, login.OwnNames(v.user)...)
+	if refused, ok := errors.AsType[*login.PasswordError](err); ok {
+		web.EventOf(v.r.Context()).Failure = err
+		return e.passwordPage(v, http.StatusUnprocessableEntity, refused.Problem)
 	}
-	hash, err := e.Hasher.Hash(v.r.Context(), password)
 	if err != nil {
 		return err
 	}

@@ -361,7 +361,7 @@ func bound(s string, size int) string {
 // view is what pages show of the client.
 func (q *request) view() web.Client {
 	m := q.client.Metadata
-	c := web.Client{Name: m.ClientName, Host: q.redirect.Host(), LogoURI: m.LogoURI, PolicyURI: m.PolicyURI, TermsURI: m.TermsOfServiceURI, HomeURI: m.ClientURI}
+	c := web.Client{Name: m.ClientName, Host: q.redirect.Host(), LogoURI: m.LogoURI, PolicyURI: m.PolicyURI, TermsURI: m.TermsOfServiceURI, HomeURI: m.ClientURI, AccentColor: m.AccentColor}
 	if c.Host == "" {
 		c.Host = q.client.ID
 	}

@@ -89,6 +89,7 @@ var clientMembers = []member{
 	{"access-token-lifetime", "", kindSeconds, "how long an access token is valid, 1m to 1h", func(m *oauth.ClientMetadata, v []string) { m.AccessTokenLifetime = secondsOf(v) }},
 	{"refresh-token-idle-lifetime", "", kindSeconds, "how long a refresh token may lie unused", func(m *oauth.ClientMetadata, v []string) { m.RefreshIdleLifetime = secondsOf(v) }},
 	{"refresh-token-lifetime", "", kindSeconds, "how long a grant can be refreshed at all", func(m *oauth.ClientMetadata, v []string) { m.RefreshTokenLifetime = secondsOf(v) }},
+	{"accent-color", "", kindText, "colour of buttons and links on the pages about the client, such as #0e6b58 (default the server's)", func(m *oauth.ClientMetadata, v []string) { m.AccentColor = last(v) }},
 	{"code-lifetime", "", kindSeconds, "how long a code may wait, 60s at most", func(m *oauth.ClientMetadata, v []string) { m.CodeLifetime = secondsOf(v) }},
 	{"require-second-factor", "", kindBool, "have whoever signs in use a second factor; who has none sets one up", func(m *oauth.ClientMetadata, v []string) { m.RequireSecondFactor = isTrue(v) }},
 }

@@ -108,12 +108,17 @@ func (a *app) userCreate() *cobra.Command {
 	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input (default: none, so no sign-in by password)")
 	flags := addUserFlags(cmd)
 	run := a.with(func(ctx context.Context, o opened, _ []string) error {
-		u, err := a.newUser(ctx, o, name, fromStdin)
+		u, err := a.newUser(name)
 		if err != nil {
 			return err
 		}
 		if err := flags.edit(u); err != nil {
 			return err
+		}
+		if fromStdin { // its owner's names are known by now
+			if u.Password, err = a.readPassword(ctx, o, u); err != nil {
+				return err
+			}
 		}
 		if err := o.Store.CreateUser(ctx, u, operator); errors.Is(err, store.ErrConflict) {
 			return fmt.Errorf("there is a user %q already", name)
@@ -134,30 +139,22 @@ func (a *app) userCreate() *cobra.Command {
 	return cmd
 }
 
-// newUser is a user under a name that may be taken, with the password that
-// stands on standard input.
-func (a *app) newUser(ctx context.Context, o opened, name string, fromStdin bool) (*store.User, error) {
+// newUser is a user under a name that may be taken.
+func (a *app) newUser(name string) (*store.User, error) {
 	key, err := login.CheckUsername(name)
 	if err != nil {
 		return nil, err
 	}
-	u := &store.User{ID: store.NewUserID(), Username: name, UsernameKey: key, CreatedAt: a.now()}
-	if fromStdin {
-		u.Password, err = a.readPassword(ctx, o, key)
-	}
-	return u, err
+	return &store.User{ID: store.NewUserID(), Username: name, UsernameKey: key, CreatedAt: a.now()}, nil
 }
 
-// readPassword reads a password that may be set, and hashes it.
-func (a *app) readPassword(ctx context.Context, o opened, usernameKey string) (string, error) {
+// readPassword reads a password that a user may have, and hashes it.
+func (a *app) readPassword(ctx context.Context, o opened, u *store.User) (string, error) {
 	password, err := a.readSecret("--password-stdin")
 	if err != nil {
 		return "", err
 	}
-	if err := login.CheckPassword(password, usernameKey); err != nil {
-		return "", err
-	}
-	return o.Hasher.Hash(ctx, password)
+	return o.Passwords.HashNew(ctx, o.Hasher, password, login.OwnNames(u)...)
 }
 
 func (a *app) userUpdate() *cobra.Command {
@@ -193,7 +190,7 @@ func (a *app) userPassword() *cobra.Command {
 	cmd := &cobra.Command{Use: "password NAME --password-stdin", Short: "Set a user's password; sessions and tokens under the old one end", Args: takes("NAME")}
 	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input")
 	run := a.withUser(func(ctx context.Context, o opened, u *store.User) error {
-		hash, err := a.readPassword(ctx, o, u.UsernameKey)
+		hash, err := a.readPassword(ctx, o, u)
 		if err != nil {
 			return err
 		}

@@ -94,6 +94,27 @@ type Config struct {
 	// The name shown at the head of every page. Empty means Hufu's own.
 	SiteName string `yaml:"site_name"`
 
+	// A picture that pages show in the place of Hufu's mark: a file in SVG, PNG, WebP or
+	// JPEG of at most 24 KiB, best square. See the page on branding for this and the next
+	// four.
+	LogoFile string `yaml:"logo_file"`
+
+	// The colour of buttons and links on pages, as `#0e6b58`. It is made darker for
+	// light pages and lighter for dark ones until it can be read. A client may have its
+	// own.
+	AccentColor string `yaml:"accent_color"`
+
+	// The https address of your page about privacy, which every page then links to, and
+	// metadata names as `op_policy_uri`.
+	PolicyURI string `yaml:"policy_uri"`
+
+	// The https address of your terms of service, which every page then links to, and
+	// metadata names as `op_tos_uri`.
+	TermsURI string `yaml:"tos_uri"`
+
+	// A directory of templates that take the place of Hufu's own, by their file names.
+	Templates string `yaml:"templates"`
+
 	// The least important log lines to write: `debug`, `info`, `warn` or `error`.
 	LogLevel string `yaml:"log_level"`
 
@@ -200,6 +221,13 @@ type Config struct {
 	// may mean that there is a copy of it: `refuse`, or `log` to only tell of it. Either
 	// way it stands in the log and in the audit trail.
 	PasskeySignCount string `yaml:"passkey_sign_count"`
+
+	// A file of passwords that became known to others and that nobody may choose here,
+	// beside the common ones that are refused in any case: the SHA-1 list of Pwned
+	// Passwords that is ordered by hash (`HASH:COUNT`, one a line). It is searched on
+	// disk and never read into memory. Replace it by renaming another over it, then
+	// start the server again. Empty means none.
+	BreachedPasswords string `yaml:"breached_passwords"`
 
 	// Scopes with a text for the consent page. A scope needs no declaration to be
 	// used; one without shows its name. Each entry has `name`, `text_en`, `text_zh`

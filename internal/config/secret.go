@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+
+	"github.com/hufu-auth/hufu/internal/login"
 )
 
 const (
@@ -81,7 +83,9 @@ func (c *Config) CheckFiles() error {
 	}
 	_, authorityErr := c.ReadAuthorities()
 	_, tokenErr := c.ReadRegistrationTokens()
-	return errors.Join(err, authorityErr, tokenErr)
+	breached, breachedErr := c.OpenBreachedPasswords()
+	_, siteErr := c.Site()
+	return errors.Join(err, authorityErr, tokenErr, siteErr, breachedErr, c.VerifyBreachedPasswords(breached), breached.Close())
 }
 
 // ReadAuthorities returns those who vouch for servers that are fetched from; nil when
@@ -102,6 +106,30 @@ func (c *Config) ReadAuthorities() (*x509.CertPool, error) {
 		return nil, c.mistake("outbound_ca_file", "there is no certificate in the file")
 	}
 	return pool, nil
+}
+
+// OpenBreachedPasswords opens the operator's list of passwords that are known to others;
+// nil when there is none.
+func (c *Config) OpenBreachedPasswords() (*login.BreachedPasswords, error) {
+	if c.BreachedPasswords == "" {
+		return nil, nil
+	}
+	list, err := login.OpenBreachedPasswords(c.BreachedPasswords)
+	if err != nil {
+		return nil, c.mistake("breached_passwords", err.Error())
+	}
+	return list, nil
+}
+
+// VerifyBreachedPasswords reports a list that cannot be searched.
+func (c *Config) VerifyBreachedPasswords(list *login.BreachedPasswords) error {
+	if list == nil {
+		return nil
+	}
+	if err := list.Verify(); err != nil {
+		return c.mistake("breached_passwords", "in the file, "+err.Error())
+	}
+	return nil
 }
 
 // decodeMasterKey reads a key in any of its spellings. Their lengths differ, so

@@ -29,6 +29,7 @@ func (c *Config) validate() error {
 		c.checkGrants(),
 		c.checkScopes(),
 		c.checkRegistration(),
+		c.checkSite(),
 	)
 }
 

@@ -19,3 +19,16 @@ func VerifyAttestation(p *Passkeys, user *store.User, answer string) (*store.Pas
 	}
 	return p.verifyAttestation(user, parsed)
 }
+
+// CommonPasswords is the filter that the server carries, MaxCommon how many one may hold.
+var CommonPasswords = commonPasswords
+
+// MaxCommon is how many skeletons a filter may hold.
+const MaxCommon = maxCommon
+
+// InFilter looks a password up in a filter, as it is.
+func InFilter(filter, password string) bool {
+	return inFilter(filter, filterValue(skeleton(foldPassword(password)))) || inFilter(filter, filterValue(skeleton(second(core(foldPassword(password))))))
+}
+
+func second(_, b, _ []rune) []rune { return b }

@@ -178,23 +178,6 @@ func TestHasherSlots(t *testing.T) {
 	callers.Wait()
 }
 
-func TestCheckPassword(t *testing.T) {
-	t.Parallel()
-	for name, tt := range map[string]struct {
-		password, username string
-		accepted           bool
-	}{
-		"usual": {"correct horse", "alice", true}, "ten": {"0123456789", "alice", true}, "ten in Chinese": {strings.Repeat("虎", 10), "alice", true},
-		"64": {strings.Repeat("a", 64), "alice", true}, "1024 bytes": {strings.Repeat("a", 1024), "alice", true},
-		"nine": {"012345678", "alice", false}, "empty": {"", "alice", false}, "1025 bytes": {strings.Repeat("a", 1025), "alice", false},
-		"the name": {"alice.liddell", "alice.liddell", false}, "the name in capitals": {"ALICE.Liddell", "alice.liddell", false}, "no name": {"alice.liddell", "", true},
-	} {
-		if err := login.CheckPassword(tt.password, tt.username); (err == nil) != tt.accepted {
-			t.Errorf("%s: %v, want accepted %t (PW-02, PW-04)", name, err, tt.accepted)
-		}
-	}
-}
-
 // What is stored reads as it was written; nothing else does, and no hash asks for
 // more than a server can bear.
 func FuzzParsePHC(f *testing.F) {

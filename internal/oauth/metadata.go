@@ -81,6 +81,7 @@ type ClientMetadata struct {
 	RefreshTokenLifetime int64    `json:"refresh_token_lifetime,omitempty"` // absolute
 	CodeLifetime         int64    `json:"code_lifetime,omitempty"`          // seconds, 60 at most
 	RequireSecondFactor  bool     `json:"require_second_factor,omitempty"`  // whoever signs in for it uses one
+	AccentColor          string   `json:"accent_color,omitempty"`           // #RRGGBB, of pages about the client; "" means the server's
 }
 
 // IsPublic reports whether the client has no credentials, RFC 6749 Section 2.1.
@@ -288,6 +289,9 @@ func (m *ClientMetadata) checkText() error {
 	if len(m.Contacts) > maxValues || slices.ContainsFunc(m.Contacts, func(c string) bool { return !isText(c, maxText) }) {
 		return metadataError("contacts must be at most %d short texts", maxValues)
 	}
+	if _, ok := ParseColor(m.AccentColor); m.AccentColor != "" && !ok {
+		return metadataError("accent_color must be a colour such as #0e6b58")
+	}
 	for name, uri := range map[string]string{"client_uri": m.ClientURI, "logo_uri": m.LogoURI, "policy_uri": m.PolicyURI, "tos_uri": m.TermsOfServiceURI} {
 		u, err := url.Parse(uri)
 		if uri != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || !isText(uri, maxURI)) {
@@ -428,6 +432,8 @@ type ServerMetadata struct {
 	TokenEndpointAuthMethodsSupported          []string `json:"token_endpoint_auth_methods_supported"`
 	TokenEndpointAuthAlgsSupported             []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	ServiceDocumentation                       string   `json:"service_documentation,omitempty"`
+	PolicyURI                                  string   `json:"op_policy_uri,omitempty"`
+	TermsOfServiceURI                          string   `json:"op_tos_uri,omitempty"`
 	UILocalesSupported                         []string `json:"ui_locales_supported"`
 	RevocationEndpoint                         string   `json:"revocation_endpoint"`
 	RevocationEndpointAuthMethodsSupported     []string `json:"revocation_endpoint_auth_methods_supported"`

@@ -71,6 +71,11 @@ func TestValidate(t *testing.T) {
 
 		"name of 200 bytes":    {func(m *oauth.ClientMetadata) { m.ClientName = strings.Repeat("n", 200) }, ""},
 		"name of 201 bytes":    {func(m *oauth.ClientMetadata) { m.ClientName = strings.Repeat("n", 201) }, metadata},
+		"accent":               {func(m *oauth.ClientMetadata) { m.AccentColor = "#0E6b58" }, ""},
+		"accent by name":       {func(m *oauth.ClientMetadata) { m.AccentColor = "red" }, metadata},
+		"accent of three":      {func(m *oauth.ClientMetadata) { m.AccentColor = "#fff" }, metadata},
+		"accent with alpha":    {func(m *oauth.ClientMetadata) { m.AccentColor = "#ffffff80" }, metadata},
+		"accent not hex":       {func(m *oauth.ClientMetadata) { m.AccentColor = "#00000g" }, metadata},
 		"name in Chinese":      {func(m *oauth.ClientMetadata) { m.ClientName = "虎符" }, ""},
 		"name with markup":     {func(m *oauth.ClientMetadata) { m.ClientName = "<script>" }, ""}, // escaped where it is shown
 		"name with a break":    {func(m *oauth.ClientMetadata) { m.ClientName = "a\nb" }, metadata},

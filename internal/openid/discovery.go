@@ -33,6 +33,8 @@ type Discovery struct {
 	Scopes      []string      // declared ones
 	ACRValues   []string      // that a sign-in can have
 	JWKSMaxAge  time.Duration // how long others may keep the key set
+	PolicyURI   string        // pages of the operator's about privacy and terms; "" for none
+	TermsURI    string
 
 	metadata   atomic.Pointer[web.Encoded]
 	refreshing sync.Mutex
@@ -129,6 +131,8 @@ func (d *Discovery) fixed() oauth.ServerMetadata {
 		RevocationEndpoint:                         d.Issuer.URL + d.At.Revocation,
 		JWKSURI:                                    d.Issuer.URL + JWKSPath,
 		ScopesSupported:                            d.scopes(),
+		PolicyURI:                                  d.PolicyURI,
+		TermsOfServiceURI:                          d.TermsURI,
 		ResponseTypesSupported:                     []string{oauth.ResponseTypeCode},
 		ResponseModesSupported:                     []string{oauth.ResponseModeQuery, oauth.ResponseModeFragment, oauth.ResponseModeFormPost},
 		GrantTypesSupported:                        []string{oauth.GrantAuthorizationCode, oauth.GrantClientCredentials, oauth.GrantRefreshToken},

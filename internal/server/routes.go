@@ -19,7 +19,11 @@ const requestTimeout = 12 * time.Second
 // routes mounts every address. Each stands once, and its methods beside it.
 func (s *Server) routes(o Options) (http.Handler, error) {
 	base := s.config.BasePath()
-	pages, err := web.NewPages(web.Site{Name: s.config.SiteName, Base: base, DefaultLanguage: s.config.DefaultLanguage, Secure: s.config.Secure()})
+	site, err := s.config.Site()
+	if err != nil {
+		return nil, err
+	}
+	pages, err := web.NewPages(site)
 	if err != nil {
 		return nil, err
 	}

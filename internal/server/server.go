@@ -34,6 +34,8 @@ type Server struct {
 	Ring    *issuer.Ring
 	Clients *client.Registry
 	Hasher  *login.Hasher
+	// Passwords decides which passwords may be set.
+	Passwords *login.PasswordPolicy
 
 	config  *config.Config
 	log     *slog.Logger
@@ -77,8 +79,13 @@ func openParts(ctx context.Context, c *config.Config, now func() time.Time, i in
 		return nil, err
 	}
 	s := &Server{Store: db, config: c, now: now, instruments: i}
-	if err := s.openKeys(ctx); err != nil {
+	breached, err := c.OpenBreachedPasswords()
+	if err != nil {
 		return nil, errors.Join(err, db.Close())
+	}
+	s.Passwords = &login.PasswordPolicy{Site: c.SiteName, Breached: breached}
+	if err := s.openKeys(ctx); err != nil {
+		return nil, errors.Join(err, db.Close(), breached.Close())
 	}
 	return s, nil
 }
@@ -176,6 +183,9 @@ func (s *Server) begin(ctx context.Context, o Options) (err error) {
 	if err := s.checkDemo(ctx, o.Demo); err != nil {
 		return err
 	}
+	if err := s.config.VerifyBreachedPasswords(s.Passwords.Breached); err != nil {
+		return err
+	}
 	if err := s.Ring.MakeWanted(ctx); err != nil {
 		return err
 	}
@@ -234,7 +244,7 @@ func (s *Server) Close() error {
 		s.jobs()
 		<-s.jobsEnd
 	}
-	err := errors.Join(s.metrics.close(), s.Store.Close(), s.instruments.close())
+	err := errors.Join(s.metrics.close(), s.Store.Close(), s.Passwords.Breached.Close(), s.instruments.close())
 	if s.release != nil {
 		err = errors.Join(err, s.release())
 	}
@@ -273,7 +283,7 @@ func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, 
 	}
 	discovery := &openid.Discovery{
 		Issuer: iss, Store: s.Store, At: at, Forbidden: c.ForbiddenGrants, Registrable: c.RegistrableGrants(),
-		Scopes: scopeNames(c.Scopes), JWKSMaxAge: c.JWKSMaxAge, ACRValues: acr,
+		Scopes: scopeNames(c.Scopes), JWKSMaxAge: c.JWKSMaxAge, ACRValues: acr, PolicyURI: c.PolicyURI, TermsURI: c.TermsURI,
 	}
 	userInfo := &openid.UserInfo{Issuer: iss, Store: s.Store, Now: s.now}
 	logout := &openid.Logout{Store: s.Store, Issuer: iss, Sessions: sessions, Browsers: browsers, Pages: pages, Now: s.now, Base: base}
@@ -386,7 +396,7 @@ func sleep(ctx context.Context, wait time.Duration) error {
 func (s *Server) account(pages *web.Pages, sessions *login.Sessions, browsers *web.Browsers) *account.Endpoint {
 	texts := scopeTexts(s.config.Scopes)
 	return &account.Endpoint{
-		Store: s.Store, Sessions: sessions, Browsers: browsers, Pages: pages, Hasher: s.Hasher, Factors: s.factors(), Now: s.now, Base: s.config.BasePath(),
+		Store: s.Store, Sessions: sessions, Browsers: browsers, Pages: pages, Hasher: s.Hasher, Passwords: s.Passwords, Factors: s.factors(), Now: s.now, Base: s.config.BasePath(),
 		RequireSecondFactor: s.config.RequireSecondFactor,
 		Passkeys:            s.passkeys(),
 		SignOutURL:          s.config.BasePath() + openid.EndSessionPath,

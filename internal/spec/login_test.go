@@ -3,6 +3,7 @@ package spec_test
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"html"
 	"net/http"
@@ -22,6 +23,7 @@ import (
 	"github.com/hufu-auth/hufu/internal/login"
 	"github.com/hufu-auth/hufu/internal/oauthtest"
 	"github.com/hufu-auth/hufu/internal/store"
+	"github.com/hufu-auth/hufu/internal/web"
 )
 
 // tryFrom sends the sign-in form of a browser from an address, "" for its own,
@@ -507,20 +509,18 @@ func TestLogin_PasswordHashing(t *testing.T) {
 }
 
 // A password may be long, and every byte of it counts; one that is too long to be
-// checked is refused and never cut (PW-02).
+// checked is refused and never cut (PW-02). What may be set is decided in one place (PW-04).
 func TestLogin_LongPasswords(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
+	long := func(n int) string { return strings.Repeat("who never ends to speak ", n/24+1)[:n] }
 	for name, password := range map[string]string{
-		"sixty-four": strings.Repeat("a", 64), "over-bcrypt": strings.Repeat("b", 73), "the-most": strings.Repeat("c", 1024), "unicode": strings.Repeat("虎", 341),
+		"sixty-four": long(64), "over-bcrypt": long(73), "the-most": long(1024), "unicode": strings.Repeat("一虎二兔三龙四蛇五马六羊", 28),
 		"odd": "  spaces, \"quotes\" & <tags> 100% +\t\u00e9 ", "controls": "ten\ncharacters\r\nand more",
 	} {
-		if err := login.CheckPassword(password, name); err != nil {
-			t.Errorf("%s cannot be set: %v", name, err)
-		}
-		hash, err := s.Hasher.Hash(t.Context(), password)
+		hash, err := s.Passwords.HashNew(t.Context(), s.Hasher, password, name)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s cannot be set: %v", name, err)
 		}
 		makeUser(t, s, name, hash)
 		b := stranger(t, s)
@@ -533,15 +533,18 @@ func TestLogin_LongPasswords(t *testing.T) {
 			}
 		}
 	}
-	for _, password := range []string{"", "short", strings.Repeat("x", 1025), "a-user-name"} {
-		if err := login.CheckPassword(password, "a-user-name"); err == nil {
-			t.Errorf("a password of %d bytes could be set", len(password))
+	for password, want := range map[string]web.PasswordProblem{
+		"": web.PasswordShort, "too short": web.PasswordShort, long(1025): web.PasswordLong, "a-user-name": web.PasswordOwn, "Password2024!": web.PasswordCommon,
+	} {
+		_, err := s.Passwords.HashNew(t.Context(), s.Hasher, password, "a-user-name")
+		if refused, ok := errors.AsType[*login.PasswordError](err); !ok || refused.Problem != want {
+			t.Errorf("a password of %d bytes: %v, want %s", len(password), err, want)
 		}
 	}
-	if answer := tryFrom(t, s, stranger(t, s), "", "the-most", strings.Repeat("c", 60_000)); answer.StatusCode != http.StatusUnprocessableEntity {
+	if answer := tryFrom(t, s, stranger(t, s), "", "the-most", long(60_000)); answer.StatusCode != http.StatusUnprocessableEntity {
 		t.Errorf("60 kB: %d", answer.StatusCode)
 	}
-	if answer := tryFrom(t, s, stranger(t, s), "", "the-most", strings.Repeat("c", 70_000)); answer.StatusCode != http.StatusRequestEntityTooLarge {
+	if answer := tryFrom(t, s, stranger(t, s), "", "the-most", long(70_000)); answer.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("70 kB: %d", answer.StatusCode)
 	}
 }

@@ -29,6 +29,7 @@ type studio struct {
 	strict                    *landing // requires a second factor
 	phones                    map[string]*oauthtest.Authenticator
 	demo                      string // issuer of a demo beside it
+	brand                     *branded
 }
 
 // birch is where an answer would go from the pages that documents show.
@@ -191,8 +192,8 @@ var scenes = []scene{
 }
 
 // Every page in every state, in both languages, light and dark, from the
-// narrowest phone to a desktop: audit.js has nothing to say. With
-// HUFU_SCREENSHOTS=DIR it also leaves a picture of each (AZ-10, HD-12).
+// narrowest phone to a desktop: neither audit.js nor axe-core has anything to say, and no
+// page is heavy. With HUFU_SCREENSHOTS=DIR it also leaves a picture of each (AZ-10, HD-12).
 func TestScreenshots(t *testing.T) {
 	t.Parallel()
 	directory := os.Getenv("HUFU_SCREENSHOTS")
@@ -207,8 +208,10 @@ func TestScreenshots(t *testing.T) {
 			t.Parallel()
 			s := newStudio(t, language, issuer)
 			tabs := map[string]*oauthtest.Tab{}
+			shown, all := map[string]bool{}, true
 			furnish(t, s)
-			for _, sc := range slices.Concat(scenes, accountScenes, factorScenes) {
+			s.brand = newBranded(t, language)
+			for _, sc := range slices.Concat(scenes, accountScenes, factorScenes, brandScenes) {
 				b := tabs[sc.as]
 				if b == nil {
 					b = oauthtest.NewTab(t)
@@ -219,7 +222,15 @@ func TestScreenshots(t *testing.T) {
 						b.SignIn(t, sc.as, oauthtest.Password)
 					}
 				}
-				t.Run(sc.name, func(t *testing.T) { pictures(t, s, b, sc, language, directory) })
+				ran := false
+				t.Run(sc.name, func(t *testing.T) {
+					ran = true
+					shown[pictures(t, s, b, sc, language, directory)] = true
+				})
+				all = all && ran
+			}
+			if all && !t.Failed() { // and not some that -run names
+				checkShown(t, shown)
 			}
 		})
 	}
@@ -238,9 +249,13 @@ var (
 	portrait = window{560, 1046, 2, true}
 )
 
-func pictures(t *testing.T, s *studio, b *oauthtest.Tab, sc scene, language, directory string) {
+// pictures looks at one page in every way, and returns the name of its template.
+func pictures(t *testing.T, s *studio, b *oauthtest.Tab, sc scene, language, directory string) (page string) {
 	b.Do(t, emulation.SetDeviceMetricsOverride(1280, 800, 1, false))
 	sc.show(t, s, b)
+	b.Do(t, emulation.SetScriptExecutionDisabled(false)) // for axe; what the page did not run so far, it does not run now
+	b.Eval(t, `document.body.dataset.page`, &page)
+	weigh(t, b)
 	sizes := windows
 	if directory != "" && (sc.name == "login" || sc.name == "consent") {
 		sizes = append(slices.Clone(windows), portrait)
@@ -252,6 +267,9 @@ func pictures(t *testing.T, s *studio, b *oauthtest.Tab, sc scene, language, dir
 		for _, w := range sizes {
 			b.Do(t, emulation.SetDeviceMetricsOverride(w.width, w.height, w.scale, w.width < 480))
 			look(t, b)
+			if w.pictured {
+				runAxe(t, b)
+			}
 			if directory == "" || !w.pictured {
 				continue
 			}
@@ -259,7 +277,7 @@ func pictures(t *testing.T, s *studio, b *oauthtest.Tab, sc scene, language, dir
 			b.Do(t, shoot(filepath.Join(directory, name), w))
 		}
 	}
-	b.Do(t, emulation.SetScriptExecutionDisabled(false))
+	return page
 }
 
 // shoot takes a picture of the whole page, however long.

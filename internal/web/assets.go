@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -9,6 +10,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"strings"
 	"time"
 )
 
@@ -20,6 +22,8 @@ var assetTypes = map[string]string{
 	".css": "text/css; charset=utf-8",
 	".js":  "text/javascript; charset=utf-8",
 	".svg": "image/svg+xml",
+	// What a site's logo may be beside SVG.
+	".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp",
 }
 
 // bundles are assets made of others, for a page that needs more than one of them.
@@ -30,6 +34,21 @@ var bundles = map[string][]string{
 type asset struct {
 	name, contentType string
 	content           []byte
+	packed            []byte // the same by gzip; an asset holds no secret that its size could tell
+}
+
+// newAsset packs an asset, once.
+func newAsset(name, contentType string, content []byte) (asset, error) {
+	var packed bytes.Buffer
+	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	if err != nil {
+		return asset{}, err
+	}
+	if _, err := w.Write(content); err != nil {
+		return asset{}, err
+	}
+	err = w.Close()
+	return asset{name, contentType, content, packed.Bytes()}, err
 }
 
 // An assetSet knows every asset by the address it is served under, and that
@@ -37,12 +56,13 @@ type asset struct {
 type assetSet struct {
 	byPath map[string]asset
 	byName map[string]string
+	logo   string // name of the site's own picture, "" for none
 }
 
 // loadAssets gives every asset an address that changes with its content, so
 // that browsers may keep it for ever.
 func loadAssets(base string) (assetSet, error) {
-	set := assetSet{map[string]asset{}, map[string]string{}}
+	set := assetSet{byPath: map[string]asset{}, byName: map[string]string{}}
 	names, err := fs.Glob(assetFiles, "assets/*")
 	if err != nil {
 		return set, err
@@ -52,27 +72,33 @@ func loadAssets(base string) (assetSet, error) {
 		if err != nil {
 			return set, err
 		}
-		name := path.Base(file)
-		contentType, ok := assetTypes[path.Ext(name)]
-		if !ok {
-			return set, fmt.Errorf("assets: %s is of no known type", name)
+		if err := set.add(base, path.Base(file), content); err != nil {
+			return set, err
 		}
-		set.add(base, asset{name, contentType, content})
 	}
 	for name, parts := range bundles {
 		var content []byte
 		for _, part := range parts {
 			content = append(content, set.byPath[set.byName[part]].content...)
 		}
-		set.add(base, asset{name, assetTypes[path.Ext(name)], content})
+		if err := set.add(base, name, content); err != nil {
+			return set, err
+		}
 	}
 	return set, nil
 }
 
-func (s assetSet) add(base string, a asset) {
-	sum := sha256.Sum256(a.content)
-	address := base + "/assets/" + hex.EncodeToString(sum[:6]) + "/" + a.name
-	s.byPath[address], s.byName[a.name] = a, address
+// add puts one asset into the set.
+func (s *assetSet) add(base, name string, content []byte) (err error) {
+	contentType, ok := assetTypes[path.Ext(name)]
+	if !ok {
+		return fmt.Errorf("assets: %s is of no known type", name)
+	}
+	sum := sha256.Sum256(content)
+	address := base + "/assets/" + hex.EncodeToString(sum[:6]) + "/" + name
+	s.byPath[address], err = newAsset(name, contentType, content)
+	s.byName[name] = address
+	return err
 }
 
 // path returns the address of the asset called name.
@@ -92,6 +118,9 @@ func (p *Pages) Assets() http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		a, ok := p.assets.byPath[r.URL.Path]
 		if !ok {
+			a, ok = p.accentAt(r.URL.Path)
+		}
+		if !ok {
 			h.Set("Cache-Control", "no-store")
 			http.Error(w, "not found", http.StatusNotFound)
 			return
@@ -103,7 +132,25 @@ func (p *Pages) Assets() http.Handler {
 		}
 		h.Set("Content-Type", a.contentType)
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
-		h.Set("Content-Security-Policy", "default-src 'none'") // for a picture opened by itself
-		http.ServeContent(w, r, a.name, time.Time{}, bytes.NewReader(a.content))
+		// For a picture opened by itself, which may bring styles of its own and nothing else.
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
+		h.Set("Vary", "Accept-Encoding")
+		content := a.content
+		if a.packed != nil && takesGzip(r) {
+			content = a.packed
+			h.Set("Content-Encoding", "gzip")
+		}
+		http.ServeContent(w, r, a.name, time.Time{}, bytes.NewReader(content))
 	})
+}
+
+// takesGzip reports whether the caller reads gzip, RFC 9110 Section 12.5.3.
+func takesGzip(r *http.Request) bool {
+	for coding := range strings.SplitSeq(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
+		name, weight, _ := strings.Cut(strings.TrimSpace(coding), ";")
+		if strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			return strings.Trim(strings.TrimSpace(weight), "q=0.") != "" || weight == ""
+		}
+	}
+	return false
 }

@@ -1,6 +1,9 @@
 package web_test
 
 import (
+	"bytes"
+	"compress/gzip"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -38,6 +41,37 @@ func TestPageAssets(t *testing.T) {
 	}
 	if len(types) > 0 {
 		t.Errorf("the page does not load %v", types)
+	}
+}
+
+// What is packed for those who can read that is the same for all others.
+func TestPageAssetsPacked(t *testing.T) {
+	pages := newPages(t, web.Site{})
+	for address := range assetsOf(render(t, pages, get("/login"), web.LoginPage{}).Body.String()) {
+		plain := httptest.NewRecorder()
+		pages.Assets().ServeHTTP(plain, get(address))
+		for accepted, packed := range map[string]bool{"gzip": true, "br;q=1.0, GZIP;q=0.5": true, "deflate, gzip ; q=1": true, "gzip;q=0": false, "gzip;q=0.000": false, "br": false, "": false, "x-gzip": false} {
+			r := get(address)
+			r.Header.Set("Accept-Encoding", accepted)
+			w := httptest.NewRecorder()
+			pages.Assets().ServeHTTP(w, r)
+			body := w.Body.Bytes()
+			if got := w.Header().Get("Content-Encoding") == "gzip"; got != packed || w.Header().Get("Vary") != "Accept-Encoding" {
+				t.Errorf("%s: packed %t for %q", address, got, accepted)
+			}
+			if packed {
+				z, err := gzip.NewReader(w.Body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if body, err = io.ReadAll(z); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !bytes.Equal(body, plain.Body.Bytes()) {
+				t.Errorf("%s: another text for %q", address, accepted)
+			}
+		}
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
-	"io/fs"
 	"net/http"
 	"strconv"
 	"strings"
@@ -27,6 +26,16 @@ type Site struct {
 	DefaultLanguage string
 	// Secure says that the issuer is https, so that cookies are marked for it.
 	Secure bool
+	// Logo is a picture to show instead of our mark (see CheckLogo); nil means the mark.
+	Logo []byte
+	// AccentColor is the colour of what can be pressed, as #RRGGBB; "" means ours. It is
+	// made darker and lighter until it can be read.
+	AccentColor string
+	// PolicyURI and TermsURI are https addresses of the operator's own pages; "" for none.
+	PolicyURI, TermsURI string
+	// Templates is a directory of templates that take the place of ours by their names; ""
+	// means none.
+	Templates string
 }
 
 // Pages renders every HTML page of the server and serves what they load. It
@@ -45,6 +54,14 @@ type Page interface {
 	view() any        // what the template reads, with foreign values already judged
 }
 
+// pageKinds has one of every kind of page, to try the templates of an operator with.
+var pageKinds = []Page{
+	LoginPage{}, SelectAccountPage{}, ConsentPage{}, FormPostPage{Action: "https://client.example/"}, ErrorPage{}, LogoutPage{}, LoggedOutPage{}, HomePage{}, PlaygroundPage{}, PlaygroundWalkPage{},
+	OverviewPage{}, ProfilePage{}, SecurityPage{}, PasswordPage{}, SessionsPage{}, AppsPage{}, ActivityPage{}, DataPage{}, DeletePage{}, LeftPage{},
+	PasskeysPage{},
+	SecondFactorPage{}, SetUpFactorPage{}, RecoveryCodesPage{NextURL: "/"}, TwoStepPage{},
+}
+
 // A pageFrame is what a page tells about itself to the layout and the headers.
 type pageFrame struct {
 	title      string   // catalogue key
@@ -59,6 +76,7 @@ type pageFrame struct {
 	refresh    string   // address that the page leads on to by itself
 	isolated   bool     // no page of others shares its process or holds a handle to it
 	flow       bool     // part of an authorization or logout flow, see policy
+	accent     string   // colour of the client that the page is about, "" for the site's
 }
 
 // NewPages parses all templates and catalogues, so that a mistake in one of
@@ -74,20 +92,30 @@ func NewPages(site Site) (*Pages, error) {
 		return nil, fmt.Errorf("pages: base path %q must begin with a slash and not end with one", site.Base)
 	}
 	assets, err := loadAssets(site.Base)
+	if err == nil {
+		err = assets.addLogo(site.Base, site.Logo)
+	}
 	if err != nil {
 		return nil, err
 	}
 	p := &Pages{site: site, assets: assets, catalogues: map[string]catalogue{}, templates: map[string]*template.Template{}}
+	set, err := readTemplates(site.Templates)
 	for _, l := range languages {
-		if err := p.load(l.code); err != nil {
-			return nil, fmt.Errorf("pages: %s: %w", l.code, err)
+		if err == nil {
+			err = p.load(l.code, set)
 		}
+	}
+	if err != nil && site.Templates != "" {
+		return nil, &TemplateError{err}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pages: %w", err)
 	}
 	return p, nil
 }
 
 // load parses the catalogue of one language and all templates bound to it.
-func (p *Pages) load(language string) error {
+func (p *Pages) load(language string, set templateSet) error {
 	c, err := loadCatalogue(language)
 	if err != nil {
 		return err
@@ -96,42 +124,44 @@ func (p *Pages) load(language string) error {
 		c["product"] = p.site.Name
 	}
 	p.catalogues[language] = c
-	layout, err := template.New("layout.html").Funcs(template.FuncMap{
-		"t":      c.text,
-		"before": c.before,
-		"after":  c.after,
-		"asset":  p.assets.path,
-		"home":   func() string { return p.site.Base + "/" },
-		"at":     func(path string) string { return p.site.Base + path },
-		"moment": c.moment,
-		"plural": c.plural,
-	}).ParseFS(pageFiles, "pages/layout.html", "pages/parts.html")
+	pages, err := set.parse(p.functions(c))
 	if err != nil {
 		return err
 	}
-	names, err := fs.Glob(pageFiles, "pages/*.html")
-	if err != nil {
-		return err
+	for name, page := range pages {
+		p.templates[language+"/"+name] = page
 	}
-	for _, name := range names {
-		page, err := layout.Clone()
-		if err != nil {
-			return err
-		}
-		if page, err = page.ParseFS(pageFiles, name); err != nil {
-			return err
-		}
-		p.templates[language+"/"+strings.TrimPrefix(name, "pages/")] = page
+	return set.check(c, p.functions(c))
+}
+
+// functions are what templates can call.
+func (p *Pages) functions(c catalogue) template.FuncMap {
+	policy, _ := httpsAddress(p.site.PolicyURI)
+	terms, _ := httpsAddress(p.site.TermsURI)
+	return template.FuncMap{
+		"t":       c.text,
+		"before":  c.before,
+		"after":   c.after,
+		"asset":   p.assets.path,
+		"home":    func() string { return p.site.Base + "/" },
+		"logo":    func() string { return p.assets.byName[p.assets.logo] },
+		"branded": func() bool { return p.site.Name != "" || p.site.Logo != nil },
+		"policy":  func() string { return policy },
+		"terms":   func() string { return terms },
+		"at":      func(path string) string { return p.site.Base + path },
+		"moment":  c.moment,
+		"plural":  c.plural,
 	}
-	return nil
 }
 
 // A layoutView is what layout.html reads.
 type layoutView struct {
 	Lang    string // BCP 47, of the whole page
+	Name    string // of the template, without .html
 	Title   string
 	Home    string // address of the server's own page, "" to name it without a link
 	Script  string // name of an asset, or ""
+	Accent  string // address of a stylesheet that changes the colours, or ""
 	Wide    bool
 	Choices []languageChoice
 	Page    any
@@ -187,12 +217,18 @@ func (p *Pages) compose(r *http.Request, language string, page Page, f pageFrame
 	if f.flow { // a stray click must not leave it
 		home = ""
 	}
+	accent := p.accentPath(f.accent)
+	if accent == "" {
+		accent = p.accentPath(p.site.AccentColor)
+	}
 	var body bytes.Buffer
 	err = t.ExecuteTemplate(&body, "layout.html", layoutView{
 		Lang:    languageByCode(language).tag,
+		Name:    strings.TrimSuffix(page.template(), ".html"),
 		Title:   title,
 		Home:    home,
 		Script:  f.script,
+		Accent:  accent,
 		Wide:    f.wide,
 		Choices: languageChoices(language, selfAddress(r, f.self)),
 		Page:    page.view(),

@@ -164,7 +164,7 @@ func (p SecurityPage) view() any {
 type PasswordPage struct {
 	Person
 	HasPassword bool
-	Problem     string // catalogue key of what is wrong with the one that was sent; "" for nothing
+	Problem     PasswordProblem // what is wrong with the one that was sent; "" for nothing
 }
 
 func (PasswordPage) template() string { return "account_password.html" }

@@ -33,7 +33,7 @@ func accountSamples() map[string]web.Page {
 		"account, passkeys, full":   web.PasskeysPage{Person: accountOf("passkey_removed"), Passkeys: []web.Passkey{{ID: "a"}}, Full: true},
 		"account, no password":      web.SecurityPage{Person: accountOf("")},
 		"account, password":         web.PasswordPage{Person: accountOf(""), HasPassword: true},
-		"account, password refused": web.PasswordPage{Person: accountOf(""), Problem: "password.refused"},
+		"account, password refused": web.PasswordPage{Person: accountOf(""), Problem: web.PasswordCommon},
 		"account, sessions": web.SessionsPage{Person: accountOf("sessions"), Sessions: []web.SignedIn{
 			{SID: "1", UserAgent: "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Mobile/15E148 Safari/604.1", Address: "192.0.2.1", Since: ago(time.Hour), SeenAt: today, Current: true},
 			{SID: "2", UserAgent: "Mozilla/5.0 (Windows NT 10.0) Firefox/140.0", Address: "2001:db8::1", Since: ago(40 * 24 * time.Hour), SeenAt: ago(3 * 24 * time.Hour)},

@@ -76,6 +76,9 @@ func keysMadeInGo() map[string]bool {
 	for _, e := range secondFactorErrors {
 		used["factor.error."+string(e)] = true
 	}
+	for _, p := range passwordProblems {
+		used[p.Key()] = true
+	}
 	for _, s := range scopesInWords {
 		used["scope."+s+".title"], used["scope."+s+".text"] = true, true
 	}
@@ -105,7 +108,7 @@ func keysMadeInGo() map[string]bool {
 
 // accountKeys are those of the pages of an account that are put together.
 func accountKeys() []string {
-	keys := []string{"activity.other", "password.refused", "language.en", "language.zh"}
+	keys := []string{"activity.other", "language.en", "language.zh"}
 	for _, done := range AccountDone {
 		keys = append(keys, "account.done."+done)
 	}

@@ -29,7 +29,7 @@ type ConsentPage struct {
 func (ConsentPage) template() string { return "consent.html" }
 
 func (p ConsentPage) frame() pageFrame {
-	return pageFrame{title: "consent.title", self: p.Self, uiLocales: p.UILocales, image: p.Client.view().logoOrigin, flow: true}
+	return pageFrame{title: "consent.title", self: p.Self, uiLocales: p.UILocales, image: p.Client.view().logoOrigin, flow: true, accent: p.Client.AccentColor}
 }
 
 // A scopeView is one line of the list of scopes.

@@ -16,6 +16,8 @@ type Client struct {
 	PolicyURI string
 	TermsURI  string // tos_uri
 	HomeURI   string // client_uri
+
+	AccentColor string // #RRGGBB, chosen by the operator; "" for the site's
 }
 
 // A clientView is a Client after judgement.
@@ -142,7 +144,7 @@ func (p LoginPage) frame() pageFrame {
 		f.script, f.connects = "login.js", true
 	}
 	if p.Client != nil {
-		f.image = p.Client.view().logoOrigin
+		f.image, f.accent = p.Client.view().logoOrigin, p.Client.AccentColor
 	}
 	return f
 }

@@ -24,7 +24,7 @@ type SelectAccountPage struct {
 func (SelectAccountPage) template() string { return "select_account.html" }
 
 func (p SelectAccountPage) frame() pageFrame {
-	return pageFrame{title: "select.title", self: p.Self, uiLocales: p.UILocales, flow: true, image: p.Client.view().logoOrigin}
+	return pageFrame{title: "select.title", self: p.Self, uiLocales: p.UILocales, flow: true, image: p.Client.view().logoOrigin, accent: p.Client.AccentColor}
 }
 
 // A selectAccountView is what select_account.html reads.

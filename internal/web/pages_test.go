@@ -6,9 +6,13 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
@@ -99,6 +103,98 @@ func samples() map[string]web.Page {
 	pages["error, wait"] = web.ErrorPage{Reason: web.ReasonBusy, RetryAfter: 1}
 	pages["error, no reason"] = web.ErrorPage{}
 	return pages
+}
+
+// allSamples are those and the playground's.
+func allSamples() map[string]web.Page {
+	all := samples()
+	for name, page := range playgroundSamples() {
+		all["playground, "+name] = page
+	}
+	return all
+}
+
+// Whoever adds a page, or a template, adds a sample of it, so that every test here looks
+// at it.
+func TestPageSamplesAreComplete(t *testing.T) {
+	pages, structs, templates := newPages(t, web.Site{}), map[string]bool{}, map[string]bool{}
+	for _, page := range allSamples() {
+		structs[strings.TrimPrefix(fmt.Sprintf("%T", page), "web.")] = true
+		templates[dataPage.FindStringSubmatch(render(t, pages, get("/p"), page).Body.String())[1]] = true
+	}
+	files, err := filepath.Glob("pages/*.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name := strings.TrimSuffix(filepath.Base(file), ".html"); strings.Contains(string(text), `{{define "main"}}`) && !templates[name] {
+			t.Errorf("no sample of %s", file)
+		}
+	}
+	sources, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, source := range sources {
+		text, err := os.ReadFile(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, method := range templateMethod.FindAllStringSubmatch(string(text), -1) {
+			if !structs[method[1]] {
+				t.Errorf("%s: no sample of %s", source, method[1])
+			}
+		}
+	}
+	if len(structs) < 9 || len(templates) < 9 {
+		t.Errorf("%d structs and %d templates were found", len(structs), len(templates))
+	}
+}
+
+var (
+	dataPage       = regexp.MustCompile(`<body data-page="([a-z_]+)"`)
+	templateMethod = regexp.MustCompile(`(?m)^func \((?:\w+ )?\*?(\w+)\) template\(\) string`)
+)
+
+// BenchmarkPages renders every page; its goal is less than a millisecond of CPU for each.
+func BenchmarkPages(b *testing.B) {
+	pages := newPages(b, web.Site{})
+	size, longest := map[string]int{}, map[string]web.Page{}
+	for _, page := range allSamples() {
+		body := render(b, pages, get("/p"), page).Body.String()
+		if kind := dataPage.FindStringSubmatch(body)[1]; len(body) > size[kind] {
+			size[kind], longest[kind] = len(body), page
+		}
+	}
+	for kind, page := range longest {
+		b.Run(kind, func(b *testing.B) {
+			b.ReportAllocs()
+			r := get("/p")
+			before := cpu(b)
+			for b.Loop() {
+				render(b, pages, r, page)
+			}
+			each := (cpu(b) - before) / time.Duration(b.N)
+			b.ReportMetric(float64(each.Microseconds()), "µs-CPU/op")
+			if each > time.Millisecond {
+				b.Errorf("%s of CPU for a page", each)
+			}
+		})
+	}
+}
+
+// cpu is the time that this process has spent so far.
+func cpu(b *testing.B) time.Duration {
+	b.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 var allReasons = []web.Reason{
@@ -440,11 +536,12 @@ func TestPageWeight(t *testing.T) {
 		body := render(t, pages, get("/p?lang=zh"), page).Body.String()
 		weight := len(body)
 		for address := range assetsOf(body) {
-			w := httptest.NewRecorder()
-			pages.Assets().ServeHTTP(w, get(address))
+			w, r := httptest.NewRecorder(), get(address)
+			r.Header.Set("Accept-Encoding", "gzip, br")
+			pages.Assets().ServeHTTP(w, r)
 			weight += w.Body.Len()
 		}
-		if weight > 40<<10 {
+		if weight > 40_000 {
 			t.Errorf("%s weighs %d bytes", name, weight)
 		}
 	}
