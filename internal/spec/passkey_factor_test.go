@@ -196,7 +196,7 @@ func TestPasskey_StepUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := s.Browser(t)
-			b.Open(t, authorizationURL(app, "/authorize", "scope", "openid"))
+			b.Open(t, authorizationURL(app, "/authorize", "scope", "openid read"))
 			b.SignIn(t, tt.user)
 			if b.On("consent-form") {
 				b.Approve(t)
