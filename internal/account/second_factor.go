@@ -90,6 +90,9 @@ func (e *Endpoint) confirmApp(v *visit) error {
 	if code == "" {
 		return e.offerApp(v, http.StatusUnprocessableEntity, offered, web.SecondFactorIncomplete)
 	}
+	if v.user.Epoch != v.session.UserEpoch { // changed since the session was read
+		return e.again(v, secondFactorPath)
+	}
 	_, codes, err := e.Factors.Confirm(v.r.Context(), v.user, e.Browsers.Mark(v.r), offered, code)
 	switch {
 	case errors.Is(err, login.ErrNoEnrolment):

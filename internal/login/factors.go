@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
 	"github.com/hufu-auth/hufu/internal/web"
 )
@@ -48,8 +49,8 @@ type Factors struct {
 
 // What a code is refused for.
 var (
-	ErrWrongCode = errors.New("login: the code is wrong")
-	ErrUsedCode  = errors.New("login: the code was used before")
+	ErrWrongCode = oauth.Because("second_factor", "login: the code is wrong")
+	ErrUsedCode  = oauth.Because("second_factor", "login: the code was used before")
 )
 
 // perSecondFactor bounds guessing at the codes of one user, whatever the flow, the browser

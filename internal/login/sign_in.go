@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/hufu-auth/hufu/internal/oauth"
@@ -126,8 +125,8 @@ func (e *Endpoint) stand(r *http.Request, form oauth.Form) (*standing, error) {
 		return s, err
 	}
 	s.user, err = e.Factors.Store.User(r.Context(), session.UserID)
-	if errors.Is(err, store.ErrNotFound) {
-		return s, errBeginAgain
+	if errors.Is(err, store.ErrNotFound) || err == nil && s.user.Epoch != session.UserEpoch {
+		return s, errBeginAgain // deleted or changed since the session was read
 	}
 	s.session, s.proved = session, session.AuthTime
 	return s, err
@@ -160,11 +159,10 @@ func (e *Endpoint) openHalf(r *http.Request, s *standing) error {
 // Who only added the step to a session has said the rest when it began. method is that of
 // the step, and factor the second factor that the device is to stand in for; "" for none.
 func (e *Endpoint) finish(w http.ResponseWriter, r *http.Request, s *standing, method, factor string) error {
-	amr, at := s.amr, s.proved
 	if s.session != nil {
-		amr, at = strings.Fields(s.session.AMR), s.session.AuthTime
+		return e.Sessions.stepUp(w, r, s.user, s.session, method, factor)
 	}
-	return e.Sessions.begin(w, r, s.user, proof{withSecondFactor(amr, method), at, factor})
+	return e.Sessions.begin(w, r, s.user, proof{withSecondFactor(s.amr, method), s.proved, factor})
 }
 
 // step is what the page of a step shows of the sign-in.

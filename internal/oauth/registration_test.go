@@ -18,8 +18,7 @@ import (
 var own = []string{
 	"sector_identifier", "default_scope", "require_pkce", "trusted", "token_format", "access_token_signed_response_alg", "resources", "default_audience", "introspect",
 	"refresh_token_rotation", "refresh_token_grace", "access_token_lifetime", "refresh_token_idle_lifetime", "refresh_token_lifetime", "code_lifetime",
-	"require_second_factor",
-	"accent_color",
+	"require_second_factor", "accent_color",
 }
 
 // RFC 7591 Section 2: what a stranger registers with is a list that somebody has decided

@@ -42,8 +42,8 @@ func (e *Endpoint) password(ctx context.Context, c *client.Authenticated, form o
 	if user.SecondFactor || e.RequireSecondFactor || c.Metadata.RequireSecondFactor {
 		// The password was right, but it is not all that it takes to sign in. The page
 		// would have said as much.
-		return nil, oauth.Refuse(oauth.InvalidGrant, needsSecondFactor, fmt.Errorf("second factor: the user has one: %t, the server requires one: %t, the client does: %t",
-			user.SecondFactor, e.RequireSecondFactor, c.Metadata.RequireSecondFactor))
+		return nil, invalidGrant(needsSecondFactor, oauth.Because("second_factor", fmt.Sprintf("the user has one: %t, the server requires one: %t, the client does: %t",
+			user.SecondFactor, e.RequireSecondFactor, c.Metadata.RequireSecondFactor)))
 	}
 	to, err := e.prepare(ctx, c, scope)
 	if err != nil {

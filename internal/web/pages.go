@@ -58,8 +58,8 @@ type Page interface {
 var pageKinds = []Page{
 	LoginPage{}, SelectAccountPage{}, ConsentPage{}, FormPostPage{Action: "https://client.example/"}, ErrorPage{}, LogoutPage{}, LoggedOutPage{}, HomePage{}, PlaygroundPage{}, PlaygroundWalkPage{},
 	OverviewPage{}, ProfilePage{}, SecurityPage{}, PasswordPage{}, SessionsPage{}, AppsPage{}, ActivityPage{}, DataPage{}, DeletePage{}, LeftPage{},
+	SecondFactorPage{}, SetUpFactorPage{}, RecoveryCodesPage{}, TwoStepPage{},
 	PasskeysPage{},
-	SecondFactorPage{}, SetUpFactorPage{}, RecoveryCodesPage{NextURL: "/"}, TwoStepPage{},
 }
 
 // A pageFrame is what a page tells about itself to the layout and the headers.

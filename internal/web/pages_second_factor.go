@@ -60,7 +60,7 @@ func (p SignInStep) frame(title string, retryAfter int) pageFrame {
 		f.script, f.connects = "passkey.js", true
 	}
 	if p.Client != nil {
-		f.image = p.Client.view().logoOrigin
+		f.image, f.accent = p.Client.view().logoOrigin, p.Client.AccentColor
 	}
 	return f
 }
