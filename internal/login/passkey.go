@@ -87,15 +87,18 @@ const (
 // A sealedChallenge is what a challenge of ours says under its seal, whose nonce makes it
 // one that nobody can foresee.
 type sealedChallenge struct {
-	Ceremony ceremony `json:"c"`
-	Browser  string   `json:"b"` // mark of the browser that it was given to
-	Bound    string   `json:"s"` // what else the ceremony belongs to, "" for nothing
-	Expires  int64    `json:"e"`
+	For     string `json:"f"` // the ceremony, and whom else it belongs to
+	Browser string `json:"b"` // mark of the browser that it was given to
+	Expires int64  `json:"e"`
 }
 
+// boundTo is what a challenge is for: a ceremony, and the user and session it belongs to,
+// "" for nobody's.
+func (c ceremony) boundTo(whose string) string { return string(c) + " " + whose }
+
 // challenge makes one for a ceremony of a browser.
-func (p *Passkeys) challenge(c ceremony, browser, bound string) (string, error) {
-	plain, err := json.Marshal(sealedChallenge{c, browser, bound, p.Now().Add(challengeLifetime).Unix()})
+func (p *Passkeys) challenge(c ceremony, browser, whose string) (string, error) {
+	plain, err := json.Marshal(sealedChallenge{c.boundTo(whose), browser, p.Now().Add(challengeLifetime).Unix()})
 	if err != nil {
 		return "", err
 	}
@@ -105,7 +108,7 @@ func (p *Passkeys) challenge(c ceremony, browser, bound string) (string, error) 
 // answered opens the challenge that an authenticator has signed, and refuses one that was
 // not made for this ceremony in this browser. Whether it was answered before, the store
 // decides.
-func (p *Passkeys) answered(text string, c ceremony, browser, bound string) (store.Challenge, error) {
+func (p *Passkeys) answered(text string, c ceremony, browser, whose string) (store.Challenge, error) {
 	plain, err := p.Open(text)
 	if err != nil {
 		return store.Challenge{}, refusedPasskey(err)
@@ -115,12 +118,10 @@ func (p *Passkeys) answered(text string, c ceremony, browser, bound string) (sto
 		return store.Challenge{}, refusedPasskey(err)
 	}
 	switch expires := time.Unix(sealed.Expires, 0); {
-	case sealed.Ceremony != c:
-		return store.Challenge{}, refusedPasskey(fmt.Errorf("the challenge is one to %s, not to %s", sealed.Ceremony, c))
+	case sealed.For != c.boundTo(whose):
+		return store.Challenge{}, refusedPasskey(errors.New("the challenge is for something else, or another user's or session's"))
 	case browser == "" || sealed.Browser != browser:
 		return store.Challenge{}, refusedPasskey(errors.New("the challenge is another browser's"))
-	case sealed.Bound != bound:
-		return store.Challenge{}, refusedPasskey(errors.New("the challenge is another user's or session's"))
 	case !p.Now().Before(expires):
 		return store.Challenge{}, ErrPasskeyLate
 	default:

@@ -57,8 +57,8 @@ type Adding struct {
 // Section 5.4.5.
 const RoamingAuthenticator = string(protocol.CrossPlatform)
 
-// bound is what a challenge to add belongs to.
-func (a Adding) bound() string { return a.User.ID + " " + a.Session }
+// whose is whom a challenge to add belongs to.
+func (a Adding) whose() string { return a.User.ID + " " + a.Session }
 
 // AddOptions begins the making of a passkey. It must be one that is found without a user
 // name and whose authenticator knows its owner, so that it is enough to sign in with.
@@ -76,7 +76,7 @@ func (p *Passkeys) AddOptions(ctx context.Context, a Adding) (*CreationOptions, 
 	o.User.Name, o.User.DisplayName = a.User.Username, a.User.Username
 	o.Selection.ResidentKey, o.Selection.RequireResidentKey = string(protocol.ResidentKeyRequirementRequired), true
 	o.Selection.UserVerification = string(protocol.VerificationRequired)
-	o.Challenge, err = p.challenge(addCeremony, a.Browser, a.bound())
+	o.Challenge, err = p.challenge(addCeremony, a.Browser, a.whose())
 	return o, err
 }
 
@@ -88,7 +88,7 @@ func (p *Passkeys) Add(ctx context.Context, a Adding, answer string) (*store.Pas
 	if err != nil {
 		return nil, err
 	}
-	challenge, err := p.answered(parsed.Response.CollectedClientData.Challenge, addCeremony, a.Browser, a.bound())
+	challenge, err := p.answered(parsed.Response.CollectedClientData.Challenge, addCeremony, a.Browser, a.whose())
 	if err != nil {
 		return nil, err
 	}

@@ -557,7 +557,7 @@ func TestPasskey_AccountNeedsFreshSignIn(t *testing.T) {
 			t.Errorf("%v: %d to %s", fields, answer.StatusCode, answer.Header.Get("Location"))
 		}
 	}
-	if answer := s.Do(t, b.Request(t, s.URL+"/account/passkeys/options")); answer.StatusCode != http.StatusSeeOther {
+	if answer := s.Do(t, b.Request(t, s.URL+"/account/passkeys/options")); answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("options: %d", answer.StatusCode)
 	}
 	if all, err := s.Store.Passkeys(t.Context(), u.ID); err != nil || len(all) != 1 || all[0].Name != "Key" {
@@ -604,6 +604,14 @@ func TestPasskey_AddRefused(t *testing.T) {
 		}, nil, refused},
 		"another browser's challenge": {func(t *testing.T, _ *oauthtest.Browser, a *oauthtest.Passkey) string {
 			return a.Create(t, addOptions(t, s, keyring(t, s, "alice")))
+		}, nil, refused},
+		"a challenge of the session before": {func(t *testing.T, b *oauthtest.Browser, a *oauthtest.Passkey) string {
+			b.Open(t, "/login")
+			b.SignIn(t, "mallory")
+			answer := a.Create(t, addOptions(t, s, b))
+			b.Open(t, "/login?return=/account/passkeys")
+			b.SignIn(t, "alice")
+			return answer
 		}, nil, refused},
 		"answered before": {func(t *testing.T, b *oauthtest.Browser, a *oauthtest.Passkey) string {
 			answer := a.Create(t, addOptions(t, s, b))
