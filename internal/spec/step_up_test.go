@@ -248,6 +248,12 @@ func TestSecondFactor_OfferIsBound(t *testing.T) {
 		t.Error("alice is offered an app of mallory's")
 	}
 	_, fields := m.Form(t, "set-up-form")
+	shared := *m // and the same browser, at which alice signs in next
+	shared.Open(t, "/login")
+	shared.SignIn(t, "alice")
+	if shared.Open(t, offer); oauthtest.KeyOn(t, shared.Page.Body) == key {
+		t.Error("alice is offered an app that was mallory's in this browser")
+	}
 	page := b.Submit(t, "set-up-form", url.Values{"app": {fields.Get("app")}, "code": {oauthtest.OATHCode(t, key, s.Clock.Now())}})
 	if theUser(t, s, "alice").SecondFactor {
 		t.Errorf("mallory's app is alice's: %d", page.StatusCode)
