@@ -27,6 +27,7 @@ type exported struct {
 	CreatedAt     time.Time         `json:"created_at"`
 	UpdatedAt     time.Time         `json:"updated_at"`
 	Claims        json.RawMessage   `json:"claims"`
+	Passkeys      []exportedPasskey `json:"passkeys,omitempty"`
 	Sessions      []exportedSession `json:"sessions"`
 	Apps          []exportedApp     `json:"apps"`
 	Events        []exportedEvent   `json:"events"` // the newest first, maxExported at most
@@ -70,7 +71,7 @@ func (e *Endpoint) export(v *visit) error {
 		ExportedAt: v.now.UTC(), Subject: u.ID, Username: u.Username, Email: u.Email, EmailVerified: u.EmailVerified, Language: u.Locale,
 		CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt, Claims: u.Claims, Sessions: []exportedSession{}, Apps: []exportedApp{}, Events: []exportedEvent{},
 	}
-	for _, gather := range []func(*visit, *exported) error{e.gatherSessions, e.gatherApps, e.gatherEvents} {
+	for _, gather := range []func(*visit, *exported) error{e.gatherPasskeys, e.gatherSessions, e.gatherApps, e.gatherEvents} {
 		if err := gather(v, &all); err != nil {
 			return err
 		}

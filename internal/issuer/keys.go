@@ -40,6 +40,7 @@ const (
 	PurposeDevice       = "device"
 	PurposeClientSecret = "client_secret"
 	PurposePairwise     = "pairwise"
+	PurposePasskey      = "passkey"       // challenges
 	PurposeSharedSecret = "shared_secret" // of a client, which is the key of its HMACs
 	PurposeMail         = "mail"          // one-time links that wait to be sent
 	PurposeSignIn       = "sign_in"       // one that lacks the second factor yet
@@ -67,6 +68,7 @@ var purposes = []struct {
 	{PurposeRequest, 48 * time.Hour, false},
 	{PurposeLogout, 48 * time.Hour, false},
 	{PurposeForm, 48 * time.Hour, false},
+	{PurposePasskey, 48 * time.Hour, false},
 	{PurposeDevice, 400 * 24 * time.Hour, false},
 	{PurposeMail, 96 * time.Hour, false},
 	{PurposeClientSecret, 0, false},

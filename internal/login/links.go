@@ -180,7 +180,7 @@ func By(r *http.Request, userID string) store.By {
 	if userID == "" {
 		userID = "nobody"
 	}
-	return store.By{Actor: userID, Address: event.Address, RequestID: event.RequestID, UserAgent: bounded(r.UserAgent())}
+	return store.By{Actor: userID, Address: event.Address, RequestID: event.RequestID, UserAgent: bounded(event.UserAgent)}
 }
 
 // IsEmail takes what can be an address. Whether mail arrives is for a link to find out.

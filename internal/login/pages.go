@@ -45,6 +45,7 @@ type Endpoint struct {
 	Base          string // path of the issuer
 	Links         *Links
 	Passwords     *PasswordPolicy
+	Passkeys      *Passkeys // nil when there are none
 
 	// RequireSecondFactor has everybody use a second factor; who has none sets one up.
 	RequireSecondFactor bool
@@ -124,6 +125,9 @@ func (e *Endpoint) show(w http.ResponseWriter, r *http.Request, status int, page
 	if e.Links.Sends {
 		page.ForgotURL = withRequest(e.Base, ForgottenPath, page.Request)
 	}
+	if e.Passkeys != nil {
+		page.PasskeyURL = e.Base + PasskeyPath
+	}
 	page.FormToken = e.Browsers.FormToken(e.Browsers.ID(w, r))
 	return e.Pages.Render(w, r, status, page)
 }
@@ -146,6 +150,9 @@ func (e *Endpoint) submit(w http.ResponseWriter, r *http.Request) error {
 		if form.Get("action") == "cancel" {
 			return e.Flow.Cancel(w, r, page.Request)
 		}
+	}
+	if e.Passkeys != nil && form.Get("action") == "passkey" {
+		return e.signInWithPasskey(w, r, page, form.Get("credential"))
 	}
 	if page.Username == "" || form.Get("password") == "" {
 		page.Error = web.LoginIncomplete

@@ -69,8 +69,7 @@ const anotherPassword = "staple the other battery"
 
 // Somebody who has forgotten the password asks for a link on the page, gets it by mail,
 // chooses another one, and signs in with it: nobody else is signed in any more, and the
-// user is told (PW-05, SE-05, LG-06). The link itself signs nobody in, and so passes by no
-// second factor (PW-07).
+// user is told (PW-05, SE-05, LG-06). The link itself signs nobody in.
 func TestMail_ForgottenPassword(t *testing.T) {
 	t.Parallel()
 	inbox := mailtest.Start(t, mailtest.Options{Username: "hufu", Password: "mail secret"})
@@ -217,6 +216,40 @@ func TestMail_ForgottenTellsNothing(t *testing.T) {
 	}
 	if dead != 1 {
 		t.Errorf("%d of two links are dead", dead)
+	}
+}
+
+// A new password passes by no second factor: the link sets the password, leaves the
+// authenticator app as it is, and the next sign-in asks for its code (PW-07). The user is
+// told of the app and of the password.
+func TestMail_SecondFactorStays(t *testing.T) {
+	t.Parallel()
+	inbox := mailtest.Start(t, mailtest.Options{})
+	s := oauthtest.Start(t, mailing(inbox))
+	u := withAddress(t, s, "alice", "alice@example.com", true)
+	phone := withApp(t, s, "alice")
+	link, err := s.Links.Reset(t.Context(), u, theOperator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b := useLink(t, s, link.URL, anotherPassword); !b.On("password-set") {
+		t.Fatalf("%d\n%s", b.Page.StatusCode, b.Page.Body)
+	}
+	b := stranger(t, s)
+	b.Submit(t, "login-form", url.Values{"username": {"alice"}, "password": {anotherPassword}, "action": {"login"}})
+	if !b.On("second-factor-form") {
+		t.Fatalf("no second step behind the new password: %s\n%s", b.Page.Request.URL, b.Page.Body)
+	}
+	s.Clock.Advance(time.Minute) // another code
+	if b.Submit(t, "second-factor-form", url.Values{"code": {phone.Code(t)}}); b.On("second-factor-form") {
+		t.Errorf("the app does not work any more: %d", b.Page.StatusCode)
+	}
+	told := map[string]bool{}
+	for _, m := range inbox.Wait(t, 4) {
+		told[m.Read(t).Subject] = true
+	}
+	if !told["Two-step sign-in is on"] || !told["Your password was changed"] {
+		t.Errorf("told %v", told)
 	}
 }
 

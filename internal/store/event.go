@@ -56,6 +56,7 @@ const (
 	EventRecoveryCodeUsed    = "user.recovery_code_used"
 	EventPasskeyAdded        = "user.passkey_added"
 	EventPasskeyRemoved      = "user.passkey_removed"
+	EventPasskeyCount        = "user.passkey_count_back" // of uses: there may be a copy of it
 
 	EventClientCreated = "client.created"
 	EventClientChanged = "client.changed"

@@ -20,9 +20,11 @@ var leftovers = []leftover{
 	{table: "browser_session", key: "id_hash"},
 	{table: "ticket", key: "hash"},
 	{table: "mail", key: "id"},
+	{table: "passkey", key: "id"},
 	{table: "authenticator_app", key: "user_id"},
 	{table: "recovery_code", key: "user_id, hash"},
 	{table: "event", key: "id", which: ` AND address <> ''`, change: `address = ''`},
+	{table: "event", key: "id", which: ` AND kind LIKE 'user.passkey_%' AND detail <> ''`, change: `detail = ''`}, // what they called it
 }
 
 // forget removes one small batch of what deleted users have left behind, and reports

@@ -16,6 +16,7 @@ import (
 type Event struct {
 	RequestID string
 	Address   string // of the caller, as far as trusted proxies tell it
+	UserAgent string // as the caller sent it, whatever that is; never logged
 	Grant     string // grant type
 	ClientID  string // once it is known to be a client's
 	UserID    string
@@ -57,12 +58,16 @@ type SignIn uint8
 // Ways to sign in; zero means that nobody tried.
 const (
 	PasswordSignIn SignIn = iota + 1
+	PasskeySignIn
 )
 
 // String is the way in one word.
 func (s SignIn) String() string {
-	if s == PasswordSignIn {
+	switch s {
+	case PasswordSignIn:
 		return "password"
+	case PasskeySignIn:
+		return "passkey"
 	}
 	return ""
 }

@@ -60,6 +60,7 @@ var pageKinds = []Page{
 	ForgottenPage{}, NewPasswordPage{}, FirstAdminPage{}, ConfirmEmailPage{}, ResultPage{Result: ResultMailSent},
 	OverviewPage{}, ProfilePage{}, SecurityPage{}, PasswordPage{}, SessionsPage{}, AppsPage{}, ActivityPage{}, DataPage{}, DeletePage{}, LeftPage{},
 	SecondFactorPage{}, SetUpFactorPage{}, RecoveryCodesPage{}, TwoStepPage{},
+	PasskeysPage{},
 }
 
 // A pageFrame is what a page tells about itself to the layout and the headers.
@@ -68,6 +69,7 @@ type pageFrame struct {
 	self       string   // path and query under which the page can be fetched again
 	uiLocales  string   // as the authorization request gave them, hostile or not
 	script     string   // the one asset it runs; "" means that it runs none
+	connects   bool     // the script asks the server for something
 	image      string   // https origins of the foreign pictures it shows
 	retryAfter int      // seconds; 0 sends no header
 	wide       bool     // for pages with code and tables
@@ -249,6 +251,9 @@ func (f pageFrame) policy() string {
 	}
 	policy := "default-src 'none'; style-src 'self'; img-src " + image + "; script-src " + script +
 		"; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+	if f.connects {
+		policy += "; connect-src 'self'"
+	}
 	if len(f.frames) > 0 {
 		policy += "; frame-src " + strings.Join(f.frames, " ")
 	}
