@@ -24,6 +24,7 @@ type Endpoint struct {
 	Passkeys   *login.Passkeys // nil when there are none
 	Factors    *login.Factors
 	Passwords  *login.PasswordPolicy
+	Links      *login.Links
 	Now        func() time.Time
 	Base       string // path of the issuer
 	SignOutURL string
@@ -73,6 +74,9 @@ func (e *Endpoint) Routes() []Route {
 		{path: "/data", show: e.showData},
 		{path: "/export", fresh: true, show: e.showData, take: e.export},
 		{path: "/delete", fresh: true, show: e.showDelete, take: e.leave},
+	}
+	if e.sendsMail() {
+		pages = append(pages, page{path: emailPath, fresh: true, show: e.showEmail, take: e.changeEmail})
 	}
 	if e.Passkeys != nil {
 		pages = append(pages,

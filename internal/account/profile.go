@@ -48,7 +48,7 @@ func (c claims) set(name, text string) error {
 
 // showProfile shows what a person says about themselves.
 func (e *Endpoint) showProfile(v *visit) error {
-	page := web.ProfilePage{Person: e.person(v), Language: v.user.Locale}
+	page := web.ProfilePage{Person: e.person(v), Language: v.user.Locale, Email: v.user.Email, EmailVerified: v.user.EmailVerified, SendsMail: e.sendsMail()}
 	known := claimsOf(v.user)
 	for _, name := range web.ProfileFields() {
 		page.Fields = append(page.Fields, web.ProfileField{Name: name, Value: known.text(name)})
@@ -59,7 +59,7 @@ func (e *Endpoint) showProfile(v *visit) error {
 // saveProfile takes the form. What an operator has set stays as long as it is not
 // changed here, in whatever form it has.
 func (e *Endpoint) saveProfile(v *visit) error {
-	page := web.ProfilePage{Person: e.person(v), Language: v.form.Get("language")}
+	page := web.ProfilePage{Person: e.person(v), Language: v.form.Get("language"), Email: v.user.Email, EmailVerified: v.user.EmailVerified, SendsMail: e.sendsMail()}
 	if !slices.Contains([]string{"", "en", "zh"}, page.Language) {
 		page.Language = ""
 	}

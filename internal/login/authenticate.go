@@ -199,7 +199,8 @@ func (a *Authenticator) count(ctx context.Context, key string, first bucket) (co
 	case err != nil:
 		return nil, "", err
 	case wait > 0:
-		return nil, "", web.TooManyRequests(wait, errors.New("too many attempts to sign in to one account"))
+		refusal := web.TooManyRequests(wait, errors.New("too many attempts to sign in to one account"))
+		return nil, "", errors.Join(refusal, warn(ctx, a.Store, a.Now(), key, func() (*store.User, error) { return a.Store.UserByName(ctx, key) }))
 	}
 	counted = []bucket{first}
 	if first.limit == perDevice {

@@ -86,7 +86,8 @@ func (f *Factors) Check(ctx context.Context, userID, text, device string) (facto
 	case err != nil:
 		return "", err
 	case wait > 0:
-		return "", web.TooManyRequests(wait, errors.New("too many attempts at one user's second factor"))
+		refusal := web.TooManyRequests(wait, errors.New("too many attempts at one user's second factor"))
+		return "", errors.Join(refusal, warn(ctx, f.Store, f.Now(), "second factor "+userID, func() (*store.User, error) { return f.Store.User(ctx, userID) }))
 	}
 	if isTOTP {
 		factor, err = f.checkTOTP(ctx, userID, code)

@@ -24,6 +24,7 @@ const (
 
 // Notices: something has happened to an account.
 const (
+	SignInThrottled     Kind = "sign_in_throttled"
 	NewDevice           Kind = "new_device"
 	PasswordChanged     Kind = "password_changed"
 	SecondFactorAdded   Kind = "second_factor_added"
@@ -38,7 +39,7 @@ const (
 // links and notices are all kinds that there are.
 var (
 	links   = []Kind{Reset, Invitation, Verify}
-	notices = []Kind{NewDevice, PasswordChanged, SecondFactorAdded, SecondFactorRemoved, RecoveryCodesMade, RecoveryCodeUsed, PasskeyAdded, PasskeyRemoved, EmailChanged}
+	notices = []Kind{SignInThrottled, NewDevice, PasswordChanged, SecondFactorAdded, SecondFactorRemoved, RecoveryCodesMade, RecoveryCodeUsed, PasskeyAdded, PasskeyRemoved, EmailChanged}
 )
 
 // A Message is what is to be told to somebody. The caller decides what and to whom; how

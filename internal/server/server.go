@@ -418,7 +418,7 @@ func sleep(ctx context.Context, wait time.Duration) error {
 func (s *Server) account(pages *web.Pages, sessions *login.Sessions, browsers *web.Browsers) *account.Endpoint {
 	texts := scopeTexts(s.config.Scopes)
 	return &account.Endpoint{
-		Store: s.Store, Sessions: sessions, Browsers: browsers, Pages: pages, Hasher: s.Hasher, Passwords: s.Passwords, Factors: s.factors(), Now: s.now, Base: s.config.BasePath(),
+		Store: s.Store, Sessions: sessions, Browsers: browsers, Pages: pages, Hasher: s.Hasher, Passwords: s.Passwords, Links: s.Links, Factors: s.factors(), Now: s.now, Base: s.config.BasePath(),
 		RequireSecondFactor: s.config.RequireSecondFactor,
 		Passkeys:            s.passkeys(),
 		SignOutURL:          s.config.BasePath() + openid.EndSessionPath,

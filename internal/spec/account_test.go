@@ -13,16 +13,31 @@ import (
 
 	"github.com/hufu-auth/hufu/internal/account"
 	"github.com/hufu-auth/hufu/internal/config"
+	"github.com/hufu-auth/hufu/internal/login"
+	"github.com/hufu-auth/hufu/internal/mailtest"
 	"github.com/hufu-auth/hufu/internal/oauthtest"
 	"github.com/hufu-auth/hufu/internal/store"
 )
 
-// accountPaths are all pages of an account, from the router itself.
+// accountRoutes are all pages of an account, from the router itself, on a server that
+// sends mail.
+func accountRoutes() []account.Route {
+	return (&account.Endpoint{Links: &login.Links{Sends: true}}).Routes()
+}
+
+// accountPaths are those that there are without mail as well.
 func accountPaths() (paths []string) {
 	for _, route := range new(account.Endpoint).Routes() {
 		paths = append(paths, route.Path)
 	}
 	return paths
+}
+
+// mailingServer is a server that sends mail, and where it arrives.
+func mailingServer(t *testing.T, edits ...func(*config.Config)) (*oauthtest.Server, *mailtest.Server) {
+	t.Helper()
+	inbox := mailtest.Start(t, mailtest.Options{})
+	return oauthtest.Start(t, append(edits, mailing(inbox))...), inbox
 }
 
 // home is a browser in which somebody has signed in to look after their account.
@@ -44,9 +59,10 @@ func TestAccount_SignInFirst(t *testing.T) {
 	for name, base := range map[string]string{"at the root": "", "below a path": "/auth/tenant"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := oauthtest.Start(t, func(c *config.Config) { c.Issuer += base })
+			s, _ := mailingServer(t, func(c *config.Config) { c.Issuer += base })
 			s.User(t, "alice")
-			for _, path := range accountPaths() {
+			for _, route := range accountRoutes() {
+				path := route.Path
 				b := s.Browser(t)
 				b.Open(t, s.URL+path)
 				if !b.On("login-form") || b.Page.Request.URL.Query().Get("return") != path {
@@ -101,9 +117,9 @@ func TestAccount_ReturnLeadsNowhereElse(t *testing.T) {
 // do not (SE-07).
 func TestAccount_FreshSignIn(t *testing.T) {
 	t.Parallel()
-	s := oauthtest.Start(t)
+	s, _ := mailingServer(t)
 	s.User(t, "alice")
-	dangerous := []string{"/account/password", "/account/second-factor", "/account/export", "/account/delete"}
+	dangerous := []string{"/account/email", "/account/password", "/account/second-factor", "/account/export", "/account/delete"}
 	b := home(t, s, "alice")
 	b.Open(t, "/account/delete")
 	_, deletion := b.Form(t, "delete-form")
@@ -114,7 +130,8 @@ func TestAccount_FreshSignIn(t *testing.T) {
 		}
 	}
 	s.Clock.Advance(2 * time.Minute)
-	for _, path := range accountPaths() {
+	for _, route := range accountRoutes() {
+		path := route.Path
 		b.Open(t, path)
 		if asked := b.On("login-form"); asked != slices.Contains(dangerous, path) {
 			t.Errorf("%s: asks for a sign-in %t", path, asked)
@@ -486,7 +503,7 @@ func TestAccount_LastAdminStays(t *testing.T) {
 // by GET (CS-02).
 func TestAccount_ForeignForms(t *testing.T) {
 	t.Parallel()
-	s := oauthtest.Start(t)
+	s, inbox := mailingServer(t)
 	s.User(t, "alice")
 	s.User(t, "bob")
 	b, bobs := home(t, s, "alice"), home(t, s, "bob")
@@ -494,8 +511,8 @@ func TestAccount_ForeignForms(t *testing.T) {
 	_, foreign := bobs.Form(t, "export-form")
 	b.Open(t, "/account/data")
 	_, own := b.Form(t, "export-form")
-	answers := url.Values{"end": {"others"}, "revoke": {"x"}, "confirm": {"alice"}, "password": {"another long password"}, "name": {"Mallory"}}
-	for _, route := range new(account.Endpoint).Routes() {
+	answers := url.Values{"end": {"others"}, "revoke": {"x"}, "confirm": {"alice"}, "password": {"another long password"}, "name": {"Mallory"}, "email": {"mallory@evil.example"}}
+	for _, route := range accountRoutes() {
 		path := route.Path
 		with := func(fields url.Values) url.Values {
 			all := url.Values{}
@@ -535,5 +552,110 @@ func TestAccount_ForeignForms(t *testing.T) {
 	user, err := s.Store.UserByName(t.Context(), "alice")
 	if err != nil || user.Epoch != 1 || strings.Contains(string(user.Claims), "Mallory") {
 		t.Errorf("alice is %+v, %v", user, err)
+	}
+	if mails := waitingMails(t, s); len(mails)+len(inbox.Mails()) > 0 {
+		t.Errorf("mail was sent: %q", mails)
+	}
+}
+
+// Another address becomes a person's by the link that was sent to it, and the old one is
+// told; what is no address is refused, and nothing happens before the link is used (AC-02).
+func TestAccount_Email(t *testing.T) {
+	t.Parallel()
+	s, inbox := mailingServer(t)
+	withAddress(t, s, "alice", "alice@example.com", true)
+	b := home(t, s, "alice")
+	for name, address := range map[string]string{"none": "", "a word": "alice", "two": "a@b.example, c@d.example", "a header": "a@b.example\r\nBcc: c@d.example", "long": strings.Repeat("a", 300) + "@b.example"} {
+		b.Open(t, "/account/email")
+		if answer := b.Submit(t, "change-email-form", url.Values{"email": {address}}); answer.StatusCode != http.StatusUnprocessableEntity || !b.On("email-error") {
+			t.Errorf("%s: %d", name, answer.StatusCode)
+		}
+	}
+	b.Open(t, "/account/email")
+	if b.Submit(t, "change-email-form", url.Values{"email": {"alice@example.com"}}); b.On("account-done") {
+		t.Error("the address that is hers is sent a link")
+	}
+	b.Open(t, "/account/email")
+	b.Submit(t, "change-email-form", url.Values{"email": {" alice@home.example "}})
+	if b.Page.Request.URL.Path != "/account/profile" || !b.On("account-done") {
+		t.Fatalf("it led to %s (%d)", b.Page.Request.URL, b.Page.StatusCode)
+	}
+	letter := inbox.Wait(t, 1)[0].Read(t)
+	if u := theUser(t, s, "alice"); u.Email != "alice@example.com" {
+		t.Errorf("before the link was used she has %s", u.Email)
+	}
+	b.Open(t, letter.Link())
+	b.Submit(t, "email-form", nil)
+	if u := theUser(t, s, "alice"); u.Email != "alice@home.example" || !u.EmailVerified {
+		t.Errorf("she has %s, verified %t", u.Email, u.EmailVerified)
+	}
+	told := inbox.Wait(t, 2)[1]
+	if len(told.To) != 1 || told.To[0] != "alice@example.com" {
+		t.Errorf("told: %s", told.To)
+	}
+	b.Open(t, "/account/profile")
+	if page := string(b.Page.Body); !strings.Contains(page, "alice@home.example") {
+		t.Errorf("the profile:\n%s", page)
+	}
+	for range 9 {
+		b.Open(t, "/account/email")
+		b.Submit(t, "change-email-form", url.Values{"email": {"victim@example.com"}})
+	}
+	if b.Page.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("after many: %d", b.Page.StatusCode)
+	}
+}
+
+// Without mail there is no page that would need it.
+func TestAccount_EmailWithoutMail(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t)
+	withAddress(t, s, "alice", "alice@example.com", true)
+	b := home(t, s, "alice")
+	if b.Open(t, "/account/profile"); b.On("change-email") || !strings.Contains(string(b.Page.Body), "alice@example.com") {
+		t.Errorf("the profile:\n%s", b.Page.Body)
+	}
+	if b.Open(t, "/account/email"); b.Page.StatusCode != http.StatusNotFound {
+		t.Errorf("the page: %d", b.Page.StatusCode)
+	}
+}
+
+// The owner of an account is told by mail when somebody guesses at it, once, however
+// often that goes on; guesses at a name that nobody has leave nothing (LG-02, LG-04).
+func TestAccount_GuessesAreTold(t *testing.T) {
+	t.Parallel()
+	s, inbox := mailingServer(t)
+	alice := withAddress(t, s, "alice", "alice@example.com", true)
+	for _, name := range []string{"alice", "nobody"} {
+		guesser := s.Browser(t)
+		guesser.Open(t, "/login")
+		throttled := 0
+		for range 30 {
+			if guesser.Submit(t, "login-form", url.Values{"username": {name}, "password": {"wrong"}}); guesser.Page.StatusCode == http.StatusTooManyRequests {
+				throttled++
+			}
+		}
+		if throttled < 15 {
+			t.Errorf("%s: %d of 30 guesses were throttled", name, throttled)
+		}
+	}
+	letter := inbox.Wait(t, 1)[0].Read(t)
+	if !strings.Contains(letter.Subject, "trying to sign in") {
+		t.Errorf("the letter: %s\n%s", letter.Subject, letter.Text)
+	}
+	events, err := s.Store.Events(t.Context(), "", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	for _, e := range events {
+		if e.Kind == store.EventThrottled {
+			if told++; e.UserID != alice.ID || e.By.Actor == alice.ID {
+				t.Errorf("event %+v", e)
+			}
+		}
+	}
+	if n := len(inbox.Mails()); told != 1 || n != 1 {
+		t.Errorf("told %d times, by %d letters", told, n)
 	}
 }

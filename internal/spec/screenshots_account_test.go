@@ -49,6 +49,18 @@ var accountScenes = []scene{
 		b.Type(t, "#nickname", "D.")
 		b.Follow(t, "#profile-save")
 	}},
+	{"account-email", "dora", opens(func(s *studio) string { return s.URL + "/account/email" })},
+	{"account-email-refused", "dora", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		b.Open(t, s.URL+"/account/email")
+		b.Type(t, "#email", "dora")
+		b.Eval(t, `document.getElementById("change-email-form").noValidate = true`, nil)
+		b.Follow(t, "#email-send")
+	}},
+	{"account-email-sent", "dora", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		b.Open(t, s.URL+"/account/email")
+		b.Type(t, "#email", "dora@example.com")
+		b.Follow(t, "#email-send")
+	}},
 	{"account-security", "dora", opens(func(s *studio) string { return s.URL + "/account/security" })},
 	{"account-passkeys-none", "petra", func(t *testing.T, s *studio, b *oauthtest.Tab) {
 		b.Open(t, s.URL+"/account/security")

@@ -29,6 +29,7 @@ type Event struct {
 const (
 	EventSignIn       = "user.sign_in"
 	EventSignInFailed = "user.sign_in_refused"
+	EventThrottled    = "user.sign_in_throttled" // somebody guesses at the account; told once in a while
 	EventSignOut      = "user.sign_out"
 	EventConsent      = "consent.given"
 	EventGrantRevoked = "grant.revoked"

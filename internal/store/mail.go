@@ -36,6 +36,7 @@ const (
 var noticed = map[string]bool{
 	EventNewDevice: true, EventUserPassword: true, EventEmailChanged: true, EventSecondFactorAdded: true, EventSecondFactorRemoved: true,
 	EventRecoveryCodesMade: true, EventRecoveryCodeUsed: true, EventPasskeyAdded: true, EventPasskeyRemoved: true,
+	EventThrottled: true,
 }
 
 // NoticeKinds are the kinds of mail that events write.

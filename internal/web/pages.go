@@ -58,7 +58,7 @@ type Page interface {
 var pageKinds = []Page{
 	LoginPage{}, SelectAccountPage{}, ConsentPage{}, FormPostPage{Action: "https://client.example/"}, ErrorPage{}, LogoutPage{}, LoggedOutPage{}, HomePage{}, PlaygroundPage{}, PlaygroundWalkPage{},
 	ForgottenPage{}, NewPasswordPage{}, FirstAdminPage{}, ConfirmEmailPage{}, ResultPage{Result: ResultMailSent},
-	OverviewPage{}, ProfilePage{}, SecurityPage{}, PasswordPage{}, SessionsPage{}, AppsPage{}, ActivityPage{}, DataPage{}, DeletePage{}, LeftPage{},
+	OverviewPage{}, ProfilePage{}, EmailPage{}, SecurityPage{}, PasswordPage{}, SessionsPage{}, AppsPage{}, ActivityPage{}, DataPage{}, DeletePage{}, LeftPage{},
 	SecondFactorPage{}, SetUpFactorPage{}, RecoveryCodesPage{}, TwoStepPage{},
 	PasskeysPage{},
 }

@@ -19,7 +19,7 @@ type Person struct {
 }
 
 // AccountDone are the keys of what an account's pages can say was done.
-var AccountDone = []string{"profile", "password", "session", "sessions", "app", "conflict", "factor_added", "factor_removed", "passkey_added", "passkey_named", "passkey_removed"}
+var AccountDone = []string{"profile", "password", "session", "sessions", "app", "email", "conflict", "factor_added", "factor_removed", "passkey_added", "passkey_named", "passkey_removed"}
 
 // Sections of an account, as its pages link to them below /account.
 const (
@@ -88,8 +88,11 @@ type ProfileField struct {
 // A ProfilePage is where people say who they are; path /account/profile.
 type ProfilePage struct {
 	Person
-	Fields   []ProfileField
-	Language string // "en" or "zh"; "" for that of the browser
+	Fields        []ProfileField
+	Language      string // "en" or "zh"; "" for that of the browser
+	Email         string // "" when there is none
+	EmailVerified bool
+	SendsMail     bool // another address can be confirmed
 }
 
 // profileInputs tells how a field is typed: the type of the input, what browsers fill in
@@ -120,11 +123,12 @@ func (p ProfilePage) frame() pageFrame { return p.accountFrame("profile.title") 
 func (p ProfilePage) view() any {
 	v := struct {
 		personView
+		Of        ProfilePage
 		Fields    []profileFieldView
 		Wrong     bool // one of the fields has a problem
 		Language  string
 		Languages []string
-	}{personView: p.in(sectionProfile), Language: p.Language}
+	}{personView: p.in(sectionProfile), Of: p, Language: p.Language}
 	for _, input := range profileInputs {
 		field := profileFieldView{ProfileField{Name: input.Name}, input.Type, input.Autocomplete}
 		for _, f := range p.Fields {
@@ -139,6 +143,27 @@ func (p ProfilePage) view() any {
 		v.Languages = append(v.Languages, l.code)
 	}
 	return v
+}
+
+// An EmailPage takes another address; path /account/email.
+type EmailPage struct {
+	Person
+	Email    string // the one that is known; "" for none
+	Verified bool   // it is known to be theirs
+	Typed    string
+	Wrong    bool // what was typed is no address
+}
+
+func (EmailPage) template() string   { return "account_email.html" }
+func (p EmailPage) frame() pageFrame { return p.accountFrame("email.title") }
+func (p EmailPage) view() any {
+	if !p.Wrong && !p.Verified {
+		p.Typed = p.Email // to be confirmed
+	}
+	return struct {
+		personView
+		Of EmailPage
+	}{p.in(sectionProfile), p}
 }
 
 // A SecurityPage lists the ways to sign in; path /account/security.
@@ -269,7 +294,7 @@ type Happening struct {
 
 // ActivityKinds are the kinds of events that the catalogues have words for.
 var ActivityKinds = []string{
-	"user.sign_in", "user.sign_in_refused", "user.sign_out", "consent.given", "consent.withdrawn", "grant.revoked", "grant.replay", "token.revoked",
+	"user.sign_in", "user.sign_in_refused", "user.sign_in_throttled", "user.sign_out", "consent.given", "consent.withdrawn", "grant.revoked", "grant.replay", "token.revoked",
 	"user.created", "user.changed", "user.password_changed", "user.disabled", "user.enabled",
 	"user.new_device", "user.invited", "user.invitation_used", "user.reset_requested", "user.email_requested", "user.email_verified", "user.email_changed",
 	"user.passkey_added", "user.passkey_removed", "user.passkey_count_back",

@@ -19,14 +19,20 @@ func accountOf(done string) web.Person {
 func accountSamples() map[string]web.Page {
 	ago := func(d time.Duration) time.Time { return today.Add(-d) }
 	pages := map[string]web.Page{
-		"account, overview":          web.OverviewPage{Person: accountOf(""), Email: "alice@example.com", Sessions: 1, Apps: 2},
-		"account, nothing there":     web.OverviewPage{Person: web.Person{Username: "bob", Now: today}, Sessions: 2},
-		"account, one app":           web.OverviewPage{Person: accountOf(""), Sessions: 1, Apps: 1},
-		"account, profile":           web.ProfilePage{Person: accountOf("profile"), Fields: []web.ProfileField{{Name: "name", Value: "Alice"}}, Language: "zh"},
-		"account, security":          web.SecurityPage{Person: accountOf("password"), HasPassword: true},
-		"account, one passkey":       web.SecurityPage{Person: accountOf(""), HasPassword: true, PasskeysURL: "/account/passkeys", Passkeys: 1},
-		"account, two passkeys":      web.SecurityPage{Person: accountOf(""), PasskeysURL: "/account/passkeys", Passkeys: 2},
-		"account, without a passkey": web.SecurityPage{Person: accountOf(""), HasPassword: true, PasskeysURL: "/account/passkeys"},
+		"account, overview":                web.OverviewPage{Person: accountOf(""), Email: "alice@example.com", Sessions: 1, Apps: 2},
+		"account, nothing there":           web.OverviewPage{Person: web.Person{Username: "bob", Now: today}, Sessions: 2},
+		"account, one app":                 web.OverviewPage{Person: accountOf(""), Sessions: 1, Apps: 1},
+		"account, profile":                 web.ProfilePage{Person: accountOf("profile"), Fields: []web.ProfileField{{Name: "name", Value: "Alice"}}, Language: "zh"},
+		"account, profile with an address": web.ProfilePage{Person: accountOf("email"), Email: "alice@example.com", SendsMail: true},
+		"account, profile confirmed":       web.ProfilePage{Person: accountOf(""), Email: "alice@example.com", EmailVerified: true, SendsMail: true},
+		"account, profile without":         web.ProfilePage{Person: accountOf(""), SendsMail: true},
+		"account, email":                   web.EmailPage{Person: accountOf(""), Email: "alice@example.com", Verified: true},
+		"account, email to confirm":        web.EmailPage{Person: accountOf(""), Email: "alice@example.com"},
+		"account, email refused":           web.EmailPage{Person: accountOf(""), Typed: "x", Wrong: true},
+		"account, security":                web.SecurityPage{Person: accountOf("password"), HasPassword: true},
+		"account, one passkey":             web.SecurityPage{Person: accountOf(""), HasPassword: true, PasskeysURL: "/account/passkeys", Passkeys: 1},
+		"account, two passkeys":            web.SecurityPage{Person: accountOf(""), PasskeysURL: "/account/passkeys", Passkeys: 2},
+		"account, without a passkey":       web.SecurityPage{Person: accountOf(""), HasPassword: true, PasskeysURL: "/account/passkeys"},
 		"account, passkeys": web.PasskeysPage{Person: accountOf("passkey_added"), OptionsURL: "/account/passkeys/options", RPID: "id.example", UserHandle: "YQ", Passkeys: []web.Passkey{
 			{ID: "a", Name: "iCloud", AddedAt: ago(40 * 24 * time.Hour), UsedAt: ago(time.Hour)}, {ID: "b", Roaming: true, AddedAt: today}, {ID: "c", AddedAt: today},
 		}},

@@ -106,7 +106,7 @@ func keysMadeInGo() map[string]bool {
 	for _, page := range []Page{
 		ForgottenPage{}, NewPasswordPage{}, NewPasswordPage{Invitation: true}, FirstAdminPage{}, ConfirmEmailPage{}, LoginPage{}, SelectAccountPage{}, ConsentPage{}, LogoutPage{}, LoggedOutPage{}, FormPostPage{}, HomePage{},
 		SecondFactorPage{}, SetUpFactorPage{}, RecoveryCodesPage{}, TwoStepPage{},
-		OverviewPage{}, ProfilePage{}, SecurityPage{}, PasskeysPage{}, PasswordPage{}, SessionsPage{}, AppsPage{}, ActivityPage{}, DataPage{}, DeletePage{}, LeftPage{},
+		OverviewPage{}, ProfilePage{}, EmailPage{}, SecurityPage{}, PasskeysPage{}, PasswordPage{}, SessionsPage{}, AppsPage{}, ActivityPage{}, DataPage{}, DeletePage{}, LeftPage{},
 	} {
 		used[page.frame().title] = true
 	}
