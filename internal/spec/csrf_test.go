@@ -21,6 +21,9 @@ func TestCSRF_ForeignFormsChangeNothing(t *testing.T) {
 	other.Open(t, authorizationURL(app, "/authorize", "prompt", "consent"))
 	_, otherFields := other.Form(t, "consent-form")
 
+	s.User(t, "carol")
+	phone := withApp(t, s, "carol")
+
 	type page struct {
 		form    string
 		answer  url.Values // what would change something
@@ -45,6 +48,19 @@ func TestCSRF_ForeignFormsChangeNothing(t *testing.T) {
 			return b
 		}, func(_ *testing.T, _ *oauthtest.Browser, answer *oauthtest.Answer) bool {
 			return answer.Header.Get("Location") != ""
+		}},
+		"second factor": {"second-factor-form", url.Values{"code": {phone.Codes[0]}}, func(t *testing.T) *oauthtest.Browser { return halfway(t, s, "carol", "/login") },
+			func(_ *testing.T, _ *oauthtest.Browser, answer *oauthtest.Answer) bool {
+				return strings.Contains(strings.Join(answer.Header.Values("Set-Cookie"), " "), "session")
+			}},
+		"removal of a second factor": {"remove-form", url.Values{"action": {"remove"}}, func(t *testing.T) *oauthtest.Browser {
+			s.User(t, "dave")
+			b := home(t, s, "dave")
+			b.SetUpApp(t)
+			b.Open(t, "/account/second-factor")
+			return b
+		}, func(t *testing.T, _ *oauthtest.Browser, _ *oauthtest.Answer) bool {
+			return !theUser(t, s, "dave").SecondFactor
 		}},
 		"sign-out": {"logout-form", url.Values{"decision": {"yes"}}, func(t *testing.T) *oauthtest.Browser {
 			b := signedIn(t, app)

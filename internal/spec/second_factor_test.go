@@ -472,3 +472,37 @@ func wantNotInDatabase(t *testing.T, s *oauthtest.Server, secrets ...string) {
 		}
 	}
 }
+
+// Whatever comes to the pages of the second step, they answer with a page or lead on; none
+// of it is a failure of ours.
+func TestSecondFactor_BadInput(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t)
+	s.App(t)
+	phone := withApp(t, s, "alice")
+	b := halfway(t, s, "alice", "/login")
+	half := b.Page.Request.URL.Query().Get("sign_in")
+	_, fields := b.Form(t, "second-factor-form")
+	cookies := b.Cookies(t)
+	for _, path := range []string{"/login/second-factor", "/login/second-factor/set-up", "/account/second-factor"} {
+		for _, query := range []string{"", "sign_in=", "sign_in=x", "sign_in=x&sign_in=y", "%zz", "request=x", "request=x&sign_in=" + half, "app=x", "app=" + half, "return=//evil.example", "recovery=%00"} {
+			r := s.Request(t, http.MethodGet, path+"?"+query, "")
+			for _, c := range cookies {
+				r.AddCookie(c)
+			}
+			if answer := s.Do(t, r); answer.StatusCode >= http.StatusInternalServerError {
+				t.Errorf("GET %s?%s: %d", path, query, answer.StatusCode)
+			}
+		}
+		for _, code := range []string{"", " ", "\x00", "\xff\xfe", "１２３４５６", strings.Repeat("1", 60_000), "12345a", "-12345", "+12345", "0x1234", "' OR 1=1", phone.Codes[0] + "\n"} {
+			form := url.Values{"form_token": {fields.Get("form_token")}, "sign_in": {half}, "code": {code}, "app": {half}, "action": {"confirm"}}
+			r := s.Request(t, http.MethodPost, path, form.Encode())
+			for _, c := range cookies {
+				r.AddCookie(c)
+			}
+			if answer := s.Do(t, r); answer.StatusCode >= http.StatusInternalServerError || strings.Contains(strings.Join(answer.Header.Values("Set-Cookie"), " "), "hufu_session=") {
+				t.Errorf("POST %s, %.20q: %d", path, code, answer.StatusCode)
+			}
+		}
+	}
+}
