@@ -56,6 +56,7 @@ var homes = []home{
 	{"github.com/pressly/goose/v3", []string{"store"}, false},
 	{"github.com/go-jose/go-jose/v4", []string{"jose"}, true},
 	{"github.com/goccy/go-yaml", []string{"config"}, false},
+	{"github.com/go-webauthn/webauthn", []string{"login"}, false},
 	{"github.com/spf13/cobra", []string{"cli"}, false},
 	{"github.com/prometheus/client_golang", []string{"server"}, true},
 	{"go.opentelemetry.io/otel", []string{"server"}, false},

@@ -21,6 +21,7 @@ type Endpoint struct {
 	Browsers   *web.Browsers
 	Pages      *web.Pages
 	Hasher     *login.Hasher
+	Passkeys   *login.Passkeys // nil when there are none
 	Factors    *login.Factors
 	Passwords  *login.PasswordPolicy
 	Now        func() time.Time
@@ -60,7 +61,7 @@ type visit struct {
 // Routes are all pages. Each passes the one check of serve.
 func (e *Endpoint) Routes() []Route {
 	var routes []Route
-	for _, p := range []page{
+	pages := []page{
 		{path: "", show: e.overview},
 		{path: "/profile", show: e.showProfile, take: e.saveProfile},
 		{path: "/security", show: e.security},
@@ -72,7 +73,13 @@ func (e *Endpoint) Routes() []Route {
 		{path: "/data", show: e.showData},
 		{path: "/export", fresh: true, show: e.showData, take: e.export},
 		{path: "/delete", fresh: true, show: e.showDelete, take: e.leave},
-	} {
+	}
+	if e.Passkeys != nil {
+		pages = append(pages,
+			page{path: passkeysPath, fresh: true, show: e.showPasskeys, take: e.changePasskeys},
+			page{path: passkeyOptionsPath, fresh: true, show: e.passkeyOptions})
+	}
+	for _, p := range pages {
 		methods := "GET, HEAD"
 		if p.take != nil {
 			methods += ", POST"

@@ -27,11 +27,12 @@ type exported struct {
 	CreatedAt     time.Time         `json:"created_at"`
 	UpdatedAt     time.Time         `json:"updated_at"`
 	Claims        json.RawMessage   `json:"claims"`
+	Passkeys      []exportedPasskey `json:"passkeys,omitempty"`
 	Sessions      []exportedSession `json:"sessions"`
 	Apps          []exportedApp     `json:"apps"`
 	SecondFactors []exportedFactor  `json:"second_factors"`
 	RecoveryCodes int               `json:"recovery_codes"` // how many are left
-	Events        []exportedEvent   `json:"events"` // the newest first, maxExported at most
+	Events        []exportedEvent   `json:"events"`         // the newest first, maxExported at most
 }
 
 type exportedSession struct {
@@ -78,7 +79,7 @@ func (e *Endpoint) export(v *visit) error {
 		ExportedAt: v.now.UTC(), Subject: u.ID, Username: u.Username, Email: u.Email, EmailVerified: u.EmailVerified, Language: u.Locale,
 		CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt, Claims: u.Claims, Sessions: []exportedSession{}, Apps: []exportedApp{}, SecondFactors: []exportedFactor{}, Events: []exportedEvent{},
 	}
-	for _, gather := range []func(*visit, *exported) error{e.gatherSessions, e.gatherApps, e.gatherFactors, e.gatherEvents} {
+	for _, gather := range []func(*visit, *exported) error{e.gatherPasskeys, e.gatherSessions, e.gatherApps, e.gatherFactors, e.gatherEvents} {
 		if err := gather(v, &all); err != nil {
 			return err
 		}

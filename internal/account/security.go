@@ -19,7 +19,15 @@ func (e *Endpoint) security(v *visit) error {
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	return e.Pages.Render(v.w, v.r, http.StatusOK, web.SecurityPage{Person: e.person(v), HasPassword: v.user.Password != "", HasApp: err == nil, CodesLeft: left})
+	page := web.SecurityPage{Person: e.person(v), HasPassword: v.user.Password != "", HasApp: err == nil, CodesLeft: left}
+	if e.Passkeys != nil {
+		passkeys, err := e.Store.Passkeys(v.r.Context(), v.user.ID)
+		if err != nil {
+			return err
+		}
+		page.PasskeysURL, page.Passkeys = e.Base+login.AccountPath+passkeysPath, len(passkeys)
+	}
+	return e.Pages.Render(v.w, v.r, http.StatusOK, page)
 }
 
 func (e *Endpoint) showPassword(v *visit) error { return e.passwordPage(v, http.StatusOK, "") }

@@ -45,6 +45,8 @@ type Endpoint struct {
 
 	// RequireSecondFactor has everybody use a second factor, whatever the client says.
 	RequireSecondFactor bool
+	// ACRValues are those that a sign-in here can have.
+	ACRValues []string
 }
 
 // A ScopeText is what was declared about a scope.

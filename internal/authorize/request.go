@@ -93,7 +93,7 @@ func (e *Endpoint) validate(ctx context.Context, q *request, broken error) error
 		q.checkMode, func() error { return broken }, q.checkState, q.checkType, q.checkUnsupported,
 		func() error { return q.checkAllowed(e.Forbidden) },
 		q.checkPKCE, q.checkScope, q.checkResource, q.checkPrompts, q.checkMaxAge, q.checkTexts,
-		q.checkOpenID, func() error { return q.checkACR(e.RequireSecondFactor) }, func() error { return e.findSubjects(q) },
+		q.checkOpenID, func() error { return q.checkACR(e.RequireSecondFactor, e.ACRValues) }, func() error { return e.findSubjects(q) },
 	} {
 		if err := check(); err != nil {
 			return err

@@ -29,7 +29,10 @@ func answerFactors(ctx context.Context, db *store.Store, u *store.User) (userAns
 	for _, f := range factors {
 		answer.SecondFactors = append(answer.SecondFactors, factorAnswer{f.ID, string(f.Kind), stamp(f.CreatedAt), stamp(f.UsedAt)})
 	}
-	answer.RecoveryCodes, err = db.RecoveryCodesLeft(ctx, u.ID)
+	if answer.RecoveryCodes, err = db.RecoveryCodesLeft(ctx, u.ID); err != nil {
+		return answer, err
+	}
+	answer.Passkeys, err = answerPasskeys(ctx, db, u)
 	return answer, err
 }
 

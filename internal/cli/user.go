@@ -23,6 +23,7 @@ type userAnswer struct {
 	SecondFactor  bool            `json:"second_factor"`
 	SecondFactors []factorAnswer  `json:"second_factors,omitempty"`
 	RecoveryCodes int             `json:"recovery_codes,omitempty"` // left
+	Passkeys      []passkeyAnswer `json:"passkeys,omitempty"`
 	Claims        json.RawMessage `json:"claims"`
 	CreatedAt     *time.Time      `json:"created_at"`
 	UpdatedAt     *time.Time      `json:"updated_at"`
@@ -59,7 +60,7 @@ func (a *app) userCommand() *cobra.Command {
 	})
 	return group("user", "Make users and look after them", a.userCreate(), a.userList(), show, a.userUpdate(), a.userPassword(),
 		a.userSwitch("disable", "Take a user out of force; sessions and tokens end for good", (*store.Store).DisableUser),
-		a.userSwitch("enable", "Let a disabled user sign in again", (*store.Store).EnableUser), a.userSecondFactor(), remove)
+		a.userSwitch("enable", "Let a disabled user sign in again", (*store.Store).EnableUser), a.userSecondFactor(), a.userPasskey(), remove)
 }
 
 // withUser makes the run function of a command about one user, by name.

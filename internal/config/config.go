@@ -212,6 +212,16 @@ type Config struct {
 	// back later (503 with `Retry-After`).
 	PasswordHashQueue int `yaml:"password_hash_queue"`
 
+	// Whether people can sign in with passkeys. The issuer decides where they work: never
+	// for one whose host is an address, and a passkey is lost when the host of the issuer
+	// changes.
+	Passkeys bool `yaml:"passkeys"`
+
+	// What becomes of a sign-in with a passkey that counts its uses and is behind, which
+	// may mean that there is a copy of it: `refuse`, or `log` to only tell of it. Either
+	// way it stands in the log and in the audit trail.
+	PasskeySignCount string `yaml:"passkey_sign_count"`
+
 	// A file of passwords that became known to others and that nobody may choose here,
 	// beside the common ones that are refused in any case: the SHA-1 list of Pwned
 	// Passwords that is ordered by hash (`HASH:COUNT`, one a line). It is searched on
@@ -230,6 +240,12 @@ type Config struct {
 	origins  map[string]origin // of every value that somebody set, by key
 	resolved resolved
 }
+
+// Values of PasskeySignCount.
+const (
+	SignCountRefuse = "refuse"
+	SignCountLog    = "log"
+)
 
 // A Scope is what the consent page says about a scope.
 type Scope struct {
@@ -271,6 +287,8 @@ func Default() *Config {
 		KeyRotation:                90 * day,
 		JWKSMaxAge:                 15 * time.Minute,
 		PasswordHashQueue:          64,
+		Passkeys:                   true,
+		PasskeySignCount:           SignCountRefuse,
 		Registration:               RegistrationOff,
 		RegistrationGrants:         []string{"authorization_code", "refresh_token"},
 		RegistrationScopes:         []string{"openid", "offline_access", "profile", "email", "address", "phone"},

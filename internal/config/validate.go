@@ -89,6 +89,7 @@ func (c *Config) checkWords() error {
 		oneOf("default_language", c.DefaultLanguage, "en", "zh"),
 		oneOf("log_level", c.LogLevel, "debug", "info", "warn", "error"),
 		oneOf("log_format", c.LogFormat, "json", "text"),
+		oneOf("passkey_sign_count", c.PasskeySignCount, SignCountRefuse, SignCountLog),
 		c.check("site_name", isShortText(c.SiteName, 64), "want at most 64 characters on one line"))
 }
 

@@ -40,6 +40,7 @@ const (
 	PurposeDevice       = "device"
 	PurposeClientSecret = "client_secret"
 	PurposePairwise     = "pairwise"
+	PurposePasskey      = "passkey"       // challenges
 	PurposeSharedSecret = "shared_secret" // of a client, which is the key of its HMACs
 	PurposeSignIn       = "sign_in"       // one that lacks the second factor yet
 	PurposeEnrolment    = "enrolment"     // of an authenticator app that has shown no code yet
@@ -66,6 +67,7 @@ var purposes = []struct {
 	{PurposeRequest, 48 * time.Hour, false},
 	{PurposeLogout, 48 * time.Hour, false},
 	{PurposeForm, 48 * time.Hour, false},
+	{PurposePasskey, 48 * time.Hour, false},
 	{PurposeDevice, 400 * 24 * time.Hour, false},
 	{PurposeClientSecret, 0, false},
 	{PurposeSharedSecret, 0, false},

@@ -16,20 +16,28 @@ const (
 // acrOrder is from the weakest to the strongest.
 var acrOrder = []string{ACRPassword, ACRMFA, ACRPasskey}
 
-// ACRValues are those that a sign-in here can reach, the weakest first.
-var ACRValues = []string{ACRPassword, ACRMFA}
+// ACRValues are those that a sign-in can reach, the weakest first, where there are
+// passkeys or none.
+func ACRValues(passkeys bool) []string {
+	if passkeys {
+		return acrOrder
+	}
+	return acrOrder[:2]
+}
 
 // Methods of a sign-in as amr tells them, RFC 8176 Section 2.
 const (
 	methodPassword = "pwd"
 	methodOTP      = "otp" // of an authenticator app, or a recovery code
 	methodMFA      = "mfa"
+	methodKey      = "pop"  // of a passkey
+	methodPresence = "user" // its authenticator has seen somebody
 )
 
-// withSecondFactor adds to some methods what a code of a second factor is.
-func withSecondFactor(amr []string) []string {
+// withSecondFactor adds to some methods that of a second factor.
+func withSecondFactor(amr []string, method string) []string {
 	amr = slices.Clone(amr)
-	for _, method := range []string{methodOTP, methodMFA} {
+	for _, method := range []string{method, methodMFA} {
 		if !slices.Contains(amr, method) {
 			amr = append(amr, method)
 		}
@@ -39,6 +47,9 @@ func withSecondFactor(amr []string) []string {
 
 // acrOf is the acr of a sign-in by some methods.
 func acrOf(amr []string) string {
+	if slices.Contains(amr, methodKey) && !slices.Contains(amr, methodPassword) {
+		return ACRPasskey // it knew its user, or it would not have been taken
+	}
 	if slices.Contains(amr, methodMFA) {
 		return ACRMFA
 	}

@@ -42,7 +42,8 @@ type Endpoint struct {
 	Browsers      *web.Browsers
 	Pages         *web.Pages
 	Flow          Flow
-	Base          string // path of the issuer
+	Base          string    // path of the issuer
+	Passkeys      *Passkeys // nil when there are none
 
 	// RequireSecondFactor has everybody use a second factor; who has none sets one up.
 	RequireSecondFactor bool
@@ -119,6 +120,9 @@ func (e *Endpoint) show(w http.ResponseWriter, r *http.Request, status int, page
 	if page.Return != "" {
 		page.Self = SignInURL(e.Base, page.Return)
 	}
+	if e.Passkeys != nil {
+		page.PasskeyURL = e.Base + PasskeyPath
+	}
 	page.FormToken = e.Browsers.FormToken(e.Browsers.ID(w, r))
 	return e.Pages.Render(w, r, status, page)
 }
@@ -141,6 +145,9 @@ func (e *Endpoint) submit(w http.ResponseWriter, r *http.Request) error {
 		if form.Get("action") == "cancel" {
 			return e.Flow.Cancel(w, r, page.Request)
 		}
+	}
+	if e.Passkeys != nil && form.Get("action") == "passkey" {
+		return e.signInWithPasskey(w, r, page, form.Get("credential"))
 	}
 	if page.Username == "" || form.Get("password") == "" {
 		page.Error = web.LoginIncomplete

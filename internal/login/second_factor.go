@@ -17,6 +17,11 @@ func (e *Endpoint) SecondFactor(w http.ResponseWriter, r *http.Request) error {
 	if s == nil || err != nil {
 		return err
 	}
+	if r.Method == http.MethodPost && form.Get("action") == "passkey" {
+		return e.takePasskey(w, r, s, form.Get("credential"), func(status int, wrong web.SecondFactorError, retryAfter int) error {
+			return e.askCode(w, r, status, s, web.SecondFactorPage{Error: wrong, RetryAfter: retryAfter})
+		})
+	}
 	if r.Method == http.MethodPost {
 		return e.takeCode(w, r, s, form)
 	}
@@ -56,7 +61,7 @@ func (e *Endpoint) enterStep(w http.ResponseWriter, r *http.Request, path string
 	case path == SetUpPath && !s.isFresh(e.Sessions.Now()):
 		return nil, form, web.Redirect(w, e.againURL(s.way))
 	}
-	return s, form, nil
+	return s, form, e.findPasskeys(r, s)
 }
 
 // otherStep leads those who have a second factor to where it is asked for, those who must
@@ -101,7 +106,7 @@ func (e *Endpoint) takeCode(w http.ResponseWriter, r *http.Request, s *standing,
 	if form.Get("remember") == "" || e.Sessions.Remembered == 0 {
 		factor = ""
 	}
-	err = e.finish(w, r, s, factor)
+	err = e.finish(w, r, s, methodOTP, factor)
 	if errors.Is(err, store.ErrNotLive) { // disabled or changed between check and session
 		return e.beginAgain(w, r, s, errBeginAgain)
 	}
@@ -142,6 +147,11 @@ func (e *Endpoint) SetUp(w http.ResponseWriter, r *http.Request) error {
 	s, form, err := e.enterStep(w, r, SetUpPath)
 	if s == nil || err != nil {
 		return err
+	}
+	if r.Method == http.MethodPost && form.Get("action") == "passkey" {
+		return e.takePasskey(w, r, s, form.Get("credential"), func(status int, wrong web.SecondFactorError, _ int) error {
+			return e.showOffer(w, r, status, s, form.Get("app"), wrong)
+		})
 	}
 	if r.Method == http.MethodPost {
 		return e.confirmApp(w, r, s, form)
@@ -194,7 +204,7 @@ func (e *Endpoint) confirmApp(w http.ResponseWriter, r *http.Request, s *standin
 	case err != nil:
 		return err
 	}
-	if err := e.finish(w, r, s, ""); errors.Is(err, store.ErrNotLive) {
+	if err := e.finish(w, r, s, methodOTP, ""); errors.Is(err, store.ErrNotLive) {
 		return e.beginAgain(w, r, s, errBeginAgain)
 	} else if err != nil {
 		return err

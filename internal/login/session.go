@@ -124,13 +124,18 @@ func (s *Sessions) begin(w http.ResponseWriter, r *http.Request, user *store.Use
 	return s.remember(w, r, user, p.factor)
 }
 
-// StepUp has somebody who is signed in pass a second factor as well: the session goes on
+// StepUp has somebody who is signed in pass a second factor as well, by a code: the session goes on
 // under a new id. When the rest was proved stays as it was. factor is the second factor
 // that the device stands in for from now on; "" for none.
 func (s *Sessions) StepUp(w http.ResponseWriter, r *http.Request, user *store.User, was *store.Session, factor string) error {
+	return s.stepUp(w, r, user, was, methodOTP, factor)
+}
+
+// stepUp does it by any method.
+func (s *Sessions) stepUp(w http.ResponseWriter, r *http.Request, user *store.User, was *store.Session, method, factor string) error {
 	as := *user
 	as.Epoch = was.UserEpoch // what was proved before counts for that one alone
-	return s.begin(w, r, &as, proof{withSecondFactor(strings.Fields(was.AMR)), was.AuthTime, factor})
+	return s.begin(w, r, &as, proof{withSecondFactor(strings.Fields(was.AMR), method), was.AuthTime, factor})
 }
 
 // Continue gives a browser a new session in place of was, for somebody who stays signed in

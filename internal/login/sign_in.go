@@ -52,6 +52,8 @@ type standing struct {
 	amr     []string  // of half a sign-in
 	proved  time.Time // when
 	prompt  *Prompt   // of the request
+
+	passkeyURL string // where a page gets a challenge for one of the user's passkeys; "" when they have none
 }
 
 // afterPassword goes on with somebody whose password was right: to the second step when
@@ -154,19 +156,20 @@ func (e *Endpoint) openHalf(r *http.Request, s *standing) error {
 }
 
 // finish makes the session of somebody who has passed the second step, under a new id.
-// Who only added the step to a session has said the rest when it began. factor is the
-// second factor that the device is to stand in for; "" for none.
-func (e *Endpoint) finish(w http.ResponseWriter, r *http.Request, s *standing, factor string) error {
+// Who only added the step to a session has said the rest when it began. method is that of
+// the step, and factor the second factor that the device is to stand in for; "" for none.
+func (e *Endpoint) finish(w http.ResponseWriter, r *http.Request, s *standing, method, factor string) error {
 	if s.session != nil {
-		return e.Sessions.StepUp(w, r, s.user, s.session, factor)
+		return e.Sessions.stepUp(w, r, s.user, s.session, method, factor)
 	}
-	return e.Sessions.begin(w, r, s.user, proof{withSecondFactor(s.amr), s.proved, factor})
+	return e.Sessions.begin(w, r, s.user, proof{withSecondFactor(s.amr, method), s.proved, factor})
 }
 
 // step is what the page of a step shows of the sign-in.
 func (e *Endpoint) step(w http.ResponseWriter, r *http.Request, s *standing, path string, more ...string) web.SignInStep {
 	return web.SignInStep{
-		Client: s.prompt.Client, Action: e.Base + path, Request: s.request, Return: s.to, SignIn: s.half, Username: s.user.Username,
+		PasskeyURL: s.passkeyURL,
+		Client:     s.prompt.Client, Action: e.Base + path, Request: s.request, Return: s.to, SignIn: s.half, Username: s.user.Username,
 		FormToken: e.Browsers.FormToken(e.Browsers.ID(w, r)), AgainURL: e.againURL(s.way), Self: e.stepURL(path, s.way, s.half, more...), UILocales: s.prompt.UILocales,
 	}
 }

@@ -290,6 +290,23 @@ func (b *Tab) Open(t testing.TB, address string) {
 	}))
 }
 
+// Go goes to an address whose page leads on by itself, and waits until the address in the
+// bar has a path. What the browser says of pages that nobody has touched is forgotten.
+func (b *Tab) Go(t testing.TB, address, path string) {
+	t.Helper()
+	b.Do(t, chromedp.ActionFunc(func(ctx context.Context) error {
+		_, _, _, _, err := page.Navigate(address).Do(ctx)
+		return err
+	}))
+	for late := time.Now().Add(stepTimeout); b.URL(t).Path != path; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatalf("%s led to %s, want %s", address, b.URL(t), path)
+		}
+	}
+	b.Reload(t)
+	b.Complaints()
+}
+
 // Back presses the browser's back button. The browser may show the page as it
 // was left, without asking the server; Status is 0 then.
 func (b *Tab) Back(t testing.TB) {
@@ -352,6 +369,12 @@ func (b *Tab) URL(t testing.TB) *url.URL {
 func (b *Tab) Eval(t testing.TB, expression string, result any) {
 	t.Helper()
 	b.Do(t, chromedp.Evaluate(expression, result))
+}
+
+// Until waits until an expression is true on the page.
+func (b *Tab) Until(t testing.TB, expression string) {
+	t.Helper()
+	b.Do(t, chromedp.Poll(expression, nil))
 }
 
 // Has reports whether the page holds an element that a person can see.

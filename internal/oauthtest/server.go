@@ -124,6 +124,9 @@ func start(t testing.TB, data string, hashMemory uint32, edits []func(*config.Co
 		t.Fatal(err)
 	}
 	s := &Server{URL: c.Issuer, Origin: "http://" + listener.Addr().String(), Log: &Log{}, Clock: &Clock{}, Config: c}
+	if strings.HasPrefix(c.Issuer, "http://localhost:") {
+		s.Origin = "http://localhost:" + s.Origin[strings.LastIndex(s.Origin, ":")+1:]
+	}
 	log := slog.New(slog.NewJSONHandler(s.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if s.Server, err = server.New(context.Background(), c, server.Options{Log: log, Now: s.Clock.Now}); err != nil {
 		t.Fatal(err)

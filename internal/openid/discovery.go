@@ -18,7 +18,6 @@ import (
 
 	"github.com/hufu-auth/hufu/internal/issuer"
 	"github.com/hufu-auth/hufu/internal/jose"
-	"github.com/hufu-auth/hufu/internal/login"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
 	"github.com/hufu-auth/hufu/internal/web"
@@ -32,6 +31,7 @@ type Discovery struct {
 	Forbidden   []string      // grants that no client may use
 	Registrable []string      // grants that a client may register itself for
 	Scopes      []string      // declared ones
+	ACRValues   []string      // that a sign-in can have
 	JWKSMaxAge  time.Duration // how long others may keep the key set
 	PolicyURI   string        // pages of the operator's about privacy and terms; "" for none
 	TermsURI    string
@@ -167,7 +167,7 @@ func (d *Discovery) fixed() oauth.ServerMetadata {
 		IDTokenEncryptionEncsSupported:     oauth.ContentEncryptions,
 		UserInfoEncryptionAlgsSupported:    oauth.EncryptionAlgorithms,
 		UserInfoEncryptionEncsSupported:    oauth.ContentEncryptions,
-		ACRValuesSupported:                 login.ACRValues,
+		ACRValuesSupported:                 d.ACRValues,
 		DisplayValuesSupported:             []string{"page", "popup", "touch", "wap"},
 		ClaimTypesSupported:                []string{"normal"},
 		ClaimsSupported: append([]string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "c_hash", "sid"},

@@ -45,6 +45,10 @@ func (s *Server) routes(o Options) (http.Handler, error) {
 	page(authorize.ResumePath, "GET", authorization.Resume)
 	page(authorize.ConsentPath, "GET, HEAD, POST", authorization.Consent)
 	page(login.Path, "GET, HEAD, POST", signIn.Serve)
+	if signIn.Passkeys != nil {
+		api(login.PasskeyPath, "GET", signIn.PasskeyOptions)
+		api(login.SecondPasskeyPath, "GET", signIn.SecondPasskeyOptions)
+	}
 	page(login.SecondFactorPath, "GET, HEAD, POST", signIn.SecondFactor)
 	page(login.SetUpPath, "GET, HEAD, POST", signIn.SetUp)
 	page(login.SelectPath, "GET, HEAD, POST", signIn.SelectAccount)

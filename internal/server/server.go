@@ -261,14 +261,16 @@ func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, 
 		Store: s.Store, Cookies: browsers.Cookies, Now: s.now, Idle: c.SessionIdleLifetime, Lifetime: c.SessionLifetime,
 		Seal: s.sealer(issuer.PurposeDevice).Seal, Open: s.sealer(issuer.PurposeDevice).Open, Remembered: c.SecondFactorRemembered,
 	}
+	passkeys := s.passkeys()
+	acr := login.ACRValues(passkeys != nil)
 	authorization := &authorize.Endpoint{
 		Store: s.Store, Issuer: iss, Sessions: sessions, Browsers: browsers, Pages: pages, Now: s.now, Base: base,
 		Keys: s.Clients.Keys, Fetch: s.Clients.Fetch, RequestLifetime: c.RequestLifetime, CodeLifetime: c.CodeLifetime, AccessTokenLifetime: c.AccessTokenLifetime,
-		Forbidden: c.ForbiddenGrants, Scopes: scopeTexts(c.Scopes), RequireSecondFactor: c.RequireSecondFactor,
+		Forbidden: c.ForbiddenGrants, Scopes: scopeTexts(c.Scopes), RequireSecondFactor: c.RequireSecondFactor, ACRValues: acr,
 	}
 	signIn := &login.Endpoint{
 		Authenticator: users, Factors: s.factors(), SignIns: s.sealer(issuer.PurposeSignIn), Sessions: sessions, Browsers: browsers, Pages: pages,
-		Flow: authorization, Base: base, RequireSecondFactor: c.RequireSecondFactor,
+		Flow: authorization, Base: base, RequireSecondFactor: c.RequireSecondFactor, Passkeys: passkeys,
 	}
 	tokens := &token.Endpoint{
 		Store: s.Store, Issuer: iss, Clients: s.Clients, Users: users, Now: s.now, AccessTokenLifetime: c.AccessTokenLifetime,
@@ -281,11 +283,31 @@ func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, 
 	}
 	discovery := &openid.Discovery{
 		Issuer: iss, Store: s.Store, At: at, Forbidden: c.ForbiddenGrants, Registrable: c.RegistrableGrants(),
-		Scopes: scopeNames(c.Scopes), JWKSMaxAge: c.JWKSMaxAge, PolicyURI: c.PolicyURI, TermsURI: c.TermsURI,
+		Scopes: scopeNames(c.Scopes), JWKSMaxAge: c.JWKSMaxAge, ACRValues: acr, PolicyURI: c.PolicyURI, TermsURI: c.TermsURI,
 	}
 	userInfo := &openid.UserInfo{Issuer: iss, Store: s.Store, Now: s.now}
 	logout := &openid.Logout{Store: s.Store, Issuer: iss, Sessions: sessions, Browsers: browsers, Pages: pages, Now: s.now, Base: base}
 	return authorization, signIn, tokens, discovery, userInfo, logout
+}
+
+// passkeys is nil when there are none: they are off, or the host of the issuer is an
+// address.
+func (s *Server) passkeys() *login.Passkeys {
+	c := s.config
+	id := login.RPID(c.Issuer)
+	if !c.Passkeys || id == "" {
+		return nil
+	}
+	name := c.SiteName
+	if name == "" {
+		name = "Hufu"
+	}
+	return &login.Passkeys{
+		Store: s.Store, Now: s.now, Log: s.log, RPID: id, Origin: strings.TrimSuffix(c.Issuer, c.BasePath()), Name: name,
+		TolerateCount: c.PasskeySignCount == config.SignCountLog,
+		Seal:          func(plain []byte) (string, error) { return s.Ring.Seal(issuer.PurposePasskey, plain) },
+		Open:          func(sealed string) ([]byte, error) { return s.Ring.Open(issuer.PurposePasskey, sealed) },
+	}
 }
 
 // factors looks after second factors.
@@ -376,6 +398,7 @@ func (s *Server) account(pages *web.Pages, sessions *login.Sessions, browsers *w
 	return &account.Endpoint{
 		Store: s.Store, Sessions: sessions, Browsers: browsers, Pages: pages, Hasher: s.Hasher, Passwords: s.Passwords, Factors: s.factors(), Now: s.now, Base: s.config.BasePath(),
 		RequireSecondFactor: s.config.RequireSecondFactor,
+		Passkeys:            s.passkeys(),
 		SignOutURL:          s.config.BasePath() + openid.EndSessionPath,
 		ScopeText: func(scope, language string) string {
 			if language == "zh" {

@@ -12,6 +12,7 @@ import (
 func furnish(t *testing.T, s *studio) {
 	t.Helper()
 	s.User(t, "dora")
+	s.User(t, "petra")
 	for _, userAgent := range []string{
 		"Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1",
 		"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0", "",
@@ -49,6 +50,29 @@ var accountScenes = []scene{
 		b.Follow(t, "#profile-save")
 	}},
 	{"account-security", "dora", opens(func(s *studio) string { return s.URL + "/account/security" })},
+	{"account-passkeys-none", "petra", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		b.Open(t, s.URL+"/account/security")
+		b.Follow(t, "#manage-passkeys")
+	}},
+	{"account-passkeys-unable", "petra", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		b.Scripts(t, false)
+		b.Open(t, s.URL+"/account/passkeys")
+	}},
+	{"account-passkeys-added", "petra", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		b.Open(t, s.URL+"/account/passkeys")
+		b.Keychain(t)
+		b.Follow(t, "#passkey-submit")
+	}},
+	{"account-passkeys", "petra", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		s.Passkey(t, theUser(t, s.Server, "petra"))
+		b.Open(t, s.URL+"/account/passkeys")
+		b.Click(t, "details summary")
+	}},
+	{"account-passkeys-known", "petra", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		b.Open(t, s.URL+"/account/passkeys")
+		b.Click(t, "#passkey-submit")
+		b.Until(t, `!document.getElementById("passkey-message").hidden`)
+	}},
 	{"account-password", "dora", opens(func(s *studio) string { return s.URL + "/account/password" })},
 	{"account-password-refused", "dora", func(t *testing.T, s *studio, b *oauthtest.Tab) {
 		b.Open(t, s.URL+"/account/password")

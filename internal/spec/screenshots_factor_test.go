@@ -33,6 +33,14 @@ var factorScenes = []scene{
 	{"second-factor", "fred", func(t *testing.T, s *studio, b *oauthtest.Tab) {
 		s.before(t, b, "fiona", s.short.ask("/authorize", "s", "scope", "profile", "prompt", "login"))
 	}},
+	{"second-factor-passkey", "fred", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		s.guarded(t, "fiona")
+		s.Passkey(t, theUser(t, s.Server, "fiona"))
+		b.Keychain(t)
+		s.before(t, b, "fiona", s.short.ask("/authorize", "s", "scope", "profile", "prompt", "login"))
+		b.Click(t, "#passkey-submit")
+		b.Until(t, `!document.getElementById("passkey-message").hidden`)
+	}},
 	{"second-factor-wrong", "fred", func(t *testing.T, s *studio, b *oauthtest.Tab) {
 		s.before(t, b, "frances.with.a.rather.long.name@department.example.org", s.URL+"/login")
 		b.Type(t, "#code", "000000")

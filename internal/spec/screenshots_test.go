@@ -36,7 +36,7 @@ type studio struct {
 const birch = "https://birch.example/callback"
 
 func newStudio(t *testing.T, language, issuer string) *studio {
-	s := oauthtest.Start(t, func(c *config.Config) {
+	s := oauthtest.Start(t, oauthtest.OnLocalhost, func(c *config.Config) {
 		c.Scopes = []config.Scope{
 			{Name: "calendar.read", TextEN: "See the events in your calendar", TextZH: "查看您日历中的日程", Optional: true},
 			{Name: "calendar.write", TextEN: "Add, change and remove events", TextZH: "添加、修改和删除日程", Optional: true},
@@ -104,6 +104,17 @@ var scenes = []scene{
 		if b.Status != http.StatusTooManyRequests {
 			t.Errorf("status after many tries = %d", b.Status)
 		}
+	}},
+	{"login-passkey-cancelled", "", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		b.Keychain(t).Owner(t, false)
+		b.Open(t, s.short.ask("/authorize", "s", "scope", "profile"))
+		b.Click(t, "#passkey-submit")
+		b.Until(t, `!document.getElementById("passkey-message").hidden`)
+	}},
+	{"login-passkey-refused", "", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		b.Open(t, s.short.ask("/authorize", "s", "scope", "profile"))
+		b.Load(t, chromedp.Evaluate(`document.getElementById("passkey-form").submit()`, nil))
+		b.Complaints() // that nobody has pressed anything
 	}},
 	{"select-account", "alice", func(t *testing.T, s *studio, b *oauthtest.Tab) {
 		b.Open(t, s.URL+"/login")

@@ -25,6 +25,7 @@ func second[T any](_ T, err error) error { return err }
 // when they are called in this order, on a party that has done nothing yet.
 func everyCall(p *party) []call {
 	all := grantCalls(p)
+	all = append(all, passkeyCalls(p)...)
 	all = append(all, userCalls(p)...)
 	all = append(all, clientCalls(p)...)
 	return append(all, serverCalls(p)...)
@@ -124,6 +125,22 @@ func userCalls(p *party) []call {
 		{"DisableUser", func(ctx context.Context) error { return p.DisableUser(ctx, bob.ID, now, by) }},
 		{"EnableUser", func(ctx context.Context) error { return p.EnableUser(ctx, bob.ID, now, by) }},
 		{"DeleteUser", func(ctx context.Context) error { return p.DeleteUser(ctx, bob.ID, now, by) }},
+	}
+}
+
+func passkeyCalls(p *party) []call {
+	made := &store.Passkey{ID: "credential", UserID: p.user.ID, Name: "n", CreatedAt: now}
+	other := &store.Passkey{ID: "other", UserID: p.user.ID, Name: "n", CreatedAt: now}
+	use := store.PasskeyUse{ID: "credential", UserID: p.user.ID, Challenge: challenge("use"), SignCount: 1, Now: now}
+	return []call{
+		{"AddPasskey", func(ctx context.Context) error {
+			return errors.Join(p.AddPasskey(ctx, made, challenge("add"), by), p.AddPasskey(ctx, other, challenge("other"), by))
+		}},
+		{"Passkey", func(ctx context.Context) error { return second(p.Passkey(ctx, "credential")) }},
+		{"Passkeys", func(ctx context.Context) error { return second(p.Passkeys(ctx, p.user.ID)) }},
+		{"UsePasskey", func(ctx context.Context) error { return second(p.UsePasskey(ctx, use, by)) }},
+		{"RenamePasskey", func(ctx context.Context) error { return p.RenamePasskey(ctx, p.user.ID, "credential", "m") }},
+		{"RemovePasskey", func(ctx context.Context) error { return p.RemovePasskey(ctx, p.user.ID, "credential", now, by) }},
 	}
 }
 

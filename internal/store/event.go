@@ -54,6 +54,13 @@ const (
 	EventImported      = "server.imported"
 )
 
+// Kinds of events about passkeys.
+const (
+	EventPasskeyAdded   = "user.passkey_added"
+	EventPasskeyRemoved = "user.passkey_removed"
+	EventPasskeyCount   = "user.passkey_count_back" // of uses: there may be a copy of it
+)
+
 // Kinds of audit events about second factors.
 const (
 	EventSecondFactorAdded   = "user.second_factor_added"

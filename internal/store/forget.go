@@ -18,9 +18,11 @@ type leftover struct {
 var leftovers = []leftover{
 	{table: "consent", key: "user_id, client_id"},
 	{table: "browser_session", key: "id_hash"},
+	{table: "passkey", key: "id"},
 	{table: "authenticator_app", key: "user_id"},
 	{table: "recovery_code", key: "user_id, hash"},
 	{table: "event", key: "id", which: ` AND address <> ''`, change: `address = ''`},
+	{table: "event", key: "id", which: ` AND kind LIKE 'user.passkey_%' AND detail <> ''`, change: `detail = ''`}, // what they called it
 }
 
 // forget removes one small batch of what deleted users have left behind, and reports

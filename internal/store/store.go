@@ -28,6 +28,8 @@ var (
 	ErrReplayed  = errors.New("store: replayed: used before")
 	ErrNotLive   = errors.New("store: client or user no longer in force")
 	ErrExhausted = errors.New("store: too many wrong tries")
+	ErrTooMany   = errors.New("store: as many as there may be")
+	ErrLast      = errors.New("store: the last means to sign in")
 	// ErrUnavailable is the cause of every failure that lies with the database
 	// and not with the question; the edge answers it with 503.
 	ErrUnavailable error = unavailable{}
@@ -245,7 +247,7 @@ func wrap(act string, err error) error {
 }
 
 func isVerdict(err error) bool {
-	for _, verdict := range []error{ErrNotFound, ErrConflict, ErrExpired, ErrRevoked, ErrReplayed, ErrNotLive, ErrExhausted, ErrUnavailable} {
+	for _, verdict := range []error{ErrNotFound, ErrConflict, ErrExpired, ErrRevoked, ErrReplayed, ErrNotLive, ErrExhausted, ErrTooMany, ErrLast, ErrUnavailable} {
 		if errors.Is(err, verdict) {
 			return true
 		}

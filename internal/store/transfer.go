@@ -98,6 +98,8 @@ var exportTables = []moved{
 		forget BOOLEAN`),
 	table("browser_session", `id_hash TEXT, sid TEXT, user_id TEXT, user_epoch BIGINT, server_epoch BIGINT, auth_time BIGINT, acr TEXT,
 		amr TEXT, address TEXT, user_agent TEXT, created_at BIGINT, seen_at BIGINT, expires_at BIGINT`),
+	table("passkey", `id TEXT, user_id TEXT, public_key TEXT, sign_count BIGINT, flags BIGINT, attachment TEXT, transports TEXT, aaguid TEXT,
+		name TEXT, created_at BIGINT, last_used_at BIGINT`),
 	table("session_client", "sid TEXT, client_id TEXT, user_id TEXT, expires_at BIGINT, ended_at BIGINT, due_at BIGINT, attempts BIGINT"),
 	table("consent", "user_id TEXT, client_id TEXT, client_epoch BIGINT, scope TEXT, created_at BIGINT, updated_at BIGINT"),
 	table("oauth_grant", `id TEXT, grant_type TEXT, client_id TEXT, user_id TEXT, session_id TEXT, scope TEXT, resource TEXT,

@@ -26,6 +26,11 @@ var assetTypes = map[string]string{
 	".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp",
 }
 
+// bundles are assets made of others, for a page that needs more than one of them.
+var bundles = map[string][]string{
+	"login.js": {"password.js", "passkey.js"},
+}
+
 type asset struct {
 	name, contentType string
 	content           []byte
@@ -68,6 +73,15 @@ func loadAssets(base string) (assetSet, error) {
 			return set, err
 		}
 		if err := set.add(base, path.Base(file), content); err != nil {
+			return set, err
+		}
+	}
+	for name, parts := range bundles {
+		var content []byte
+		for _, part := range parts {
+			content = append(content, set.byPath[set.byName[part]].content...)
+		}
+		if err := set.add(base, name, content); err != nil {
 			return set, err
 		}
 	}

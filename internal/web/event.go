@@ -57,12 +57,16 @@ type SignIn uint8
 // Ways to sign in; zero means that nobody tried.
 const (
 	PasswordSignIn SignIn = iota + 1
+	PasskeySignIn
 )
 
 // String is the way in one word.
 func (s SignIn) String() string {
-	if s == PasswordSignIn {
+	switch s {
+	case PasswordSignIn:
 		return "password"
+	case PasskeySignIn:
+		return "passkey"
 	}
 	return ""
 }

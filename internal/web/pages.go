@@ -59,6 +59,7 @@ var pageKinds = []Page{
 	LoginPage{}, SelectAccountPage{}, ConsentPage{}, FormPostPage{Action: "https://client.example/"}, ErrorPage{}, LogoutPage{}, LoggedOutPage{}, HomePage{}, PlaygroundPage{}, PlaygroundWalkPage{},
 	OverviewPage{}, ProfilePage{}, SecurityPage{}, PasswordPage{}, SessionsPage{}, AppsPage{}, ActivityPage{}, DataPage{}, DeletePage{}, LeftPage{},
 	SecondFactorPage{}, SetUpFactorPage{}, RecoveryCodesPage{}, TwoStepPage{},
+	PasskeysPage{},
 }
 
 // A pageFrame is what a page tells about itself to the layout and the headers.
@@ -67,6 +68,7 @@ type pageFrame struct {
 	self       string   // path and query under which the page can be fetched again
 	uiLocales  string   // as the authorization request gave them, hostile or not
 	script     string   // the one asset it runs; "" means that it runs none
+	connects   bool     // the script asks the server for something
 	image      string   // https origins of the foreign pictures it shows
 	retryAfter int      // seconds; 0 sends no header
 	wide       bool     // for pages with code and tables
@@ -248,6 +250,9 @@ func (f pageFrame) policy() string {
 	}
 	policy := "default-src 'none'; style-src 'self'; img-src " + image + "; script-src " + script +
 		"; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+	if f.connects {
+		policy += "; connect-src 'self'"
+	}
 	if len(f.frames) > 0 {
 		policy += "; frame-src " + strings.Join(f.frames, " ")
 	}

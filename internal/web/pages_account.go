@@ -19,7 +19,7 @@ type Person struct {
 }
 
 // AccountDone are the keys of what an account's pages can say was done.
-var AccountDone = []string{"profile", "password", "session", "sessions", "app", "conflict", "factor_added", "factor_removed"}
+var AccountDone = []string{"profile", "password", "session", "sessions", "app", "conflict", "factor_added", "factor_removed", "passkey_added", "passkey_named", "passkey_removed"}
 
 // Sections of an account, as its pages link to them below /account.
 const (
@@ -145,6 +145,8 @@ func (p ProfilePage) view() any {
 type SecurityPage struct {
 	Person
 	HasPassword bool
+	PasskeysURL string // where passkeys are looked after; "" when there can be none
+	Passkeys    int
 	HasApp      bool // an authenticator app
 	CodesLeft   int  // recovery codes, for who has a second factor
 }
@@ -269,6 +271,7 @@ type Happening struct {
 var ActivityKinds = []string{
 	"user.sign_in", "user.sign_in_refused", "user.sign_out", "consent.given", "consent.withdrawn", "grant.revoked", "grant.replay", "token.revoked",
 	"user.created", "user.changed", "user.password_changed", "user.disabled", "user.enabled",
+	"user.passkey_added", "user.passkey_removed", "user.passkey_count_back",
 	"user.second_factor_added", "user.second_factor_removed", "user.recovery_codes_made", "user.recovery_code_used",
 }
 

@@ -19,11 +19,18 @@ func accountOf(done string) web.Person {
 func accountSamples() map[string]web.Page {
 	ago := func(d time.Duration) time.Time { return today.Add(-d) }
 	pages := map[string]web.Page{
-		"account, overview":         web.OverviewPage{Person: accountOf(""), Email: "alice@example.com", Sessions: 1, Apps: 2},
-		"account, nothing there":    web.OverviewPage{Person: web.Person{Username: "bob", Now: today}, Sessions: 2},
-		"account, one app":          web.OverviewPage{Person: accountOf(""), Sessions: 1, Apps: 1},
-		"account, profile":          web.ProfilePage{Person: accountOf("profile"), Fields: []web.ProfileField{{Name: "name", Value: "Alice"}}, Language: "zh"},
-		"account, security":         web.SecurityPage{Person: accountOf("password"), HasPassword: true},
+		"account, overview":          web.OverviewPage{Person: accountOf(""), Email: "alice@example.com", Sessions: 1, Apps: 2},
+		"account, nothing there":     web.OverviewPage{Person: web.Person{Username: "bob", Now: today}, Sessions: 2},
+		"account, one app":           web.OverviewPage{Person: accountOf(""), Sessions: 1, Apps: 1},
+		"account, profile":           web.ProfilePage{Person: accountOf("profile"), Fields: []web.ProfileField{{Name: "name", Value: "Alice"}}, Language: "zh"},
+		"account, security":          web.SecurityPage{Person: accountOf("password"), HasPassword: true},
+		"account, one passkey":       web.SecurityPage{Person: accountOf(""), HasPassword: true, PasskeysURL: "/account/passkeys", Passkeys: 1},
+		"account, two passkeys":      web.SecurityPage{Person: accountOf(""), PasskeysURL: "/account/passkeys", Passkeys: 2},
+		"account, without a passkey": web.SecurityPage{Person: accountOf(""), HasPassword: true, PasskeysURL: "/account/passkeys"},
+		"account, passkeys": web.PasskeysPage{Person: accountOf("passkey_added"), OptionsURL: "/account/passkeys/options", RPID: "id.example", UserHandle: "YQ", Passkeys: []web.Passkey{
+			{ID: "a", Name: "iCloud", AddedAt: ago(40 * 24 * time.Hour), UsedAt: ago(time.Hour)}, {ID: "b", Roaming: true, AddedAt: today}, {ID: "c", AddedAt: today},
+		}},
+		"account, passkeys, full":   web.PasskeysPage{Person: accountOf("passkey_removed"), Passkeys: []web.Passkey{{ID: "a"}}, Full: true},
 		"account, no password":      web.SecurityPage{Person: accountOf("")},
 		"account, password":         web.PasswordPage{Person: accountOf(""), HasPassword: true},
 		"account, password refused": web.PasswordPage{Person: accountOf(""), Problem: web.PasswordCommon},
@@ -57,6 +64,9 @@ func accountSamples() map[string]web.Page {
 		invalid.Fields = append(invalid.Fields, web.ProfileField{Name: name, Value: "x", Problem: true})
 	}
 	pages["account, profile refused"] = invalid
+	for _, problem := range web.PasskeyProblems {
+		pages["account, passkeys, "+problem] = web.PasskeysPage{Person: accountOf(""), OptionsURL: "/account/passkeys/options", Problem: problem}
+	}
 	activity := web.ActivityPage{Person: accountOf(""), Older: "1"}
 	for i, kind := range append(web.ActivityKinds, "user.unheard_of") {
 		activity.Happenings = append(activity.Happenings, web.Happening{Kind: kind, At: ago(time.Duration(i) * 31 * 24 * time.Hour), Address: "192.0.2.1", Client: "Acme", Own: i%2 == 0})

@@ -96,7 +96,7 @@ func keysMadeInGo() map[string]bool {
 	for _, page := range []Page{
 		LoginPage{}, SelectAccountPage{}, ConsentPage{}, LogoutPage{}, LoggedOutPage{}, FormPostPage{}, HomePage{},
 		SecondFactorPage{}, SetUpFactorPage{}, RecoveryCodesPage{}, TwoStepPage{},
-		OverviewPage{}, ProfilePage{}, SecurityPage{}, PasswordPage{}, SessionsPage{}, AppsPage{}, ActivityPage{}, DataPage{}, DeletePage{}, LeftPage{},
+		OverviewPage{}, ProfilePage{}, SecurityPage{}, PasskeysPage{}, PasswordPage{}, SessionsPage{}, AppsPage{}, ActivityPage{}, DataPage{}, DeletePage{}, LeftPage{},
 	} {
 		used[page.frame().title] = true
 	}
@@ -121,10 +121,13 @@ func accountKeys() []string {
 	for _, name := range ProfileFields() {
 		keys = append(keys, "profile."+name, "profile."+name+".problem")
 	}
+	for _, problem := range PasskeyProblems {
+		keys = append(keys, "passkeys.problem."+problem)
+	}
 	for month := range 12 {
 		keys = append(keys, fmt.Sprint("month.", month+1))
 	}
-	for _, counted := range []string{"moment.minute", "moment.hour", "moment.day", "overview.session", "overview.app"} {
+	for _, counted := range []string{"moment.minute", "moment.hour", "moment.day", "overview.session", "overview.app", "security.passkey"} {
 		keys = append(keys, counted, counted+"s")
 	}
 	return append(keys, "moment.now", "moment.date")

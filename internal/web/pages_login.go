@@ -115,9 +115,10 @@ const (
 	LoginThrottled  LoginError = "throttled"  // too many attempts; see LoginPage.RetryAfter
 	LoginBusy       LoginError = "busy"       // no slot was free to check a password
 	LoginStale      LoginError = "stale"      // the form was too old or not ours; here is a new one
+	LoginPasskey    LoginError = "passkey"    // a passkey was not accepted
 )
 
-var loginErrors = []LoginError{LoginFailed, LoginIncomplete, LoginThrottled, LoginBusy, LoginStale}
+var loginErrors = []LoginError{LoginFailed, LoginIncomplete, LoginThrottled, LoginBusy, LoginStale, LoginPasskey}
 
 // A LoginPage asks for name and password; path /login.
 type LoginPage struct {
@@ -127,6 +128,7 @@ type LoginPage struct {
 	Return     string  // path below the issuer that a sign-in without a request leads to; "" for none
 	Confirm    bool    // somebody is signed in, and asked to prove it once more
 	FormToken  string
+	PasskeyURL string // where the browser gets a challenge for a passkey; "" offers none
 	Username   string // filled in already, as login_hint or the last attempt had it
 	Error      LoginError
 	RetryAfter int // seconds until another attempt is taken; 0 when not known
@@ -138,6 +140,9 @@ func (LoginPage) template() string { return "login.html" }
 
 func (p LoginPage) frame() pageFrame {
 	f := pageFrame{title: "login.title", self: p.Self, uiLocales: p.UILocales, script: "password.js", flow: true, retryAfter: p.RetryAfter}
+	if p.PasskeyURL != "" {
+		f.script, f.connects = "login.js", true
+	}
 	if p.Client != nil {
 		f.image, f.accent = p.Client.view().logoOrigin, p.Client.AccentColor
 	}

@@ -16,9 +16,10 @@ const (
 	SecondFactorIncomplete SecondFactorError = "incomplete" // none was entered
 	SecondFactorThrottled  SecondFactorError = "throttled"  // too many attempts; see RetryAfter
 	SecondFactorBusy       SecondFactorError = "busy"       // the database did not answer in time
+	SecondFactorPasskey    SecondFactorError = "passkey"    // a passkey was not accepted
 )
 
-var secondFactorErrors = []SecondFactorError{SecondFactorFailed, SecondFactorUsed, SecondFactorIncomplete, SecondFactorThrottled, SecondFactorBusy}
+var secondFactorErrors = []SecondFactorError{SecondFactorFailed, SecondFactorUsed, SecondFactorIncomplete, SecondFactorThrottled, SecondFactorBusy, SecondFactorPasskey}
 
 // key is the text of an error, with the wait in it when that is known.
 func (e SecondFactorError) key(retryAfter int) (string, wait) {
@@ -44,14 +45,20 @@ type SignInStep struct {
 	Return    string  // path below the issuer that a sign-in without a request leads to; "" for none
 	SignIn    string  // the sealed sign-in that lacks this step; "" for a session that lacks it
 	FormToken string
-	Username  string // whose code is asked for
-	AgainURL  string // to begin the sign-in anew, as somebody else
-	Self      string
-	UILocales string
+	// PasskeyURL is where the browser gets a challenge for a passkey, which does as well;
+	// "" offers none.
+	PasskeyURL string
+	Username   string // whose code is asked for
+	AgainURL   string // to begin the sign-in anew, as somebody else
+	Self       string
+	UILocales  string
 }
 
 func (p SignInStep) frame(title string, retryAfter int) pageFrame {
 	f := pageFrame{title: title, self: p.Self, uiLocales: p.UILocales, flow: true, retryAfter: retryAfter}
+	if p.PasskeyURL != "" {
+		f.script, f.connects = "passkey.js", true
+	}
 	if p.Client != nil {
 		f.image, f.accent = p.Client.view().logoOrigin, p.Client.AccentColor
 	}
@@ -141,6 +148,7 @@ type setUpFactorView struct {
 	SignInStep
 	Client   *clientView
 	ErrorKey string // catalogue key, "" without an error
+	Offered  string // the sealed offer
 	offer    AppOffer
 }
 
@@ -148,7 +156,7 @@ type setUpFactorView struct {
 func (v setUpFactorView) Offer() (appOfferView, error) { return v.offer.view() }
 
 func (p SetUpFactorPage) view() any {
-	v := setUpFactorView{SignInStep: p.SignInStep, Client: p.client(), offer: p.AppOffer}
+	v := setUpFactorView{SignInStep: p.SignInStep, Client: p.client(), Offered: p.Enrolment, offer: p.AppOffer}
 	v.ErrorKey, _ = p.Error.key(0)
 	return v
 }

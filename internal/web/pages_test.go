@@ -51,6 +51,8 @@ var acme = web.Client{
 func samples() map[string]web.Page {
 	pages := map[string]web.Page{
 		"login":                        web.LoginPage{Client: &acme, Action: "/login", Request: "sealed", FormToken: "token", UILocales: "xx"},
+		"login, passkeys":              web.LoginPage{Client: &acme, Action: "/login", Request: "sealed", FormToken: "token", PasskeyURL: "/login/passkey"},
+		"login, passkeys, once more":   web.LoginPage{Action: "/login", Return: "/account/password", Confirm: true, FormToken: "token", PasskeyURL: "/login/passkey", Error: web.LoginPasskey},
 		"login, nobody asked":          web.LoginPage{Action: "/login", FormToken: "token"},
 		"login, once more":             web.LoginPage{Action: "/login", Return: "/account/password", Confirm: true, Username: "alice", FormToken: "token"},
 		"login, client without a name": web.LoginPage{Client: &web.Client{}, Action: "/login", Request: "sealed", FormToken: "token"},
@@ -73,7 +75,7 @@ func samples() map[string]web.Page {
 		"consent, no scope": web.ConsentPage{Client: acme, Username: "alice", Action: "/consent", Request: "sealed", FormToken: "token"},
 	}
 	maps.Copy(pages, accountSamples())
-	for _, e := range []web.LoginError{web.LoginFailed, web.LoginIncomplete, web.LoginThrottled, web.LoginBusy, web.LoginStale} {
+	for _, e := range []web.LoginError{web.LoginFailed, web.LoginIncomplete, web.LoginThrottled, web.LoginBusy, web.LoginStale, web.LoginPasskey} {
 		for _, username := range []string{"", "alice"} {
 			pages[fmt.Sprintf("login, %s, %q", e, username)] = web.LoginPage{Client: &acme, Action: "/login", Request: "sealed", FormToken: "token", Username: username, Error: e}
 		}
@@ -84,11 +86,14 @@ func samples() map[string]web.Page {
 	step := web.SignInStep{Client: &acme, Action: "/login/second-factor", Request: "sealed", SignIn: "half", FormToken: "token", Username: "alice", AgainURL: "/login"}
 	alone := web.SignInStep{Action: "/login/second-factor", Return: "/account", FormToken: "token", Username: "alice", AgainURL: "/login"}
 	offer := web.AppOffer{Enrolment: "offer", Key: "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", URI: "otpauth://totp/Hufu:alice?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Hufu"}
-	for _, e := range []web.SecondFactorError{"", web.SecondFactorFailed, web.SecondFactorUsed, web.SecondFactorIncomplete, web.SecondFactorThrottled, web.SecondFactorBusy} {
+	for _, e := range []web.SecondFactorError{"", web.SecondFactorFailed, web.SecondFactorUsed, web.SecondFactorIncomplete, web.SecondFactorThrottled, web.SecondFactorBusy, web.SecondFactorPasskey} {
 		pages["second factor, "+string(e)] = web.SecondFactorPage{SignInStep: step, OtherURL: "/o", Remember: 30, Error: e, RetryAfter: 30}
 		pages["second factor, recovery, "+string(e)] = web.SecondFactorPage{SignInStep: alone, OtherURL: "/o", Recovery: true, Error: e}
 		pages["set up, "+string(e)] = web.SetUpFactorPage{SignInStep: step, AppOffer: offer, Error: e}
 	}
+	step.PasskeyURL = "/login/second-factor/passkey"
+	pages["second factor, passkeys"] = web.SecondFactorPage{SignInStep: step, OtherURL: "/o"}
+	pages["set up, passkeys"] = web.SetUpFactorPage{SignInStep: step, AppOffer: offer}
 	pages["set up, alone"] = web.SetUpFactorPage{SignInStep: alone, AppOffer: offer}
 	pages["recovery codes"] = web.RecoveryCodesPage{Codes: []string{"01234-ABCDE", "56789-FGHJK"}, NextURL: "/account"}
 	for _, reason := range allReasons {
