@@ -30,7 +30,9 @@ type exported struct {
 	Passkeys      []exportedPasskey `json:"passkeys,omitempty"`
 	Sessions      []exportedSession `json:"sessions"`
 	Apps          []exportedApp     `json:"apps"`
-	Events        []exportedEvent   `json:"events"` // the newest first, maxExported at most
+	SecondFactors []exportedFactor  `json:"second_factors"`
+	RecoveryCodes int               `json:"recovery_codes"` // how many are left
+	Events        []exportedEvent   `json:"events"`         // the newest first, maxExported at most
 }
 
 type exportedSession struct {
@@ -52,6 +54,12 @@ type exportedApp struct {
 	UsedAt   *time.Time `json:"used_at,omitempty"`
 }
 
+type exportedFactor struct {
+	Kind      string     `json:"kind"`
+	CreatedAt time.Time  `json:"created_at"`
+	UsedAt    *time.Time `json:"used_at,omitempty"`
+}
+
 type exportedEvent struct {
 	At       time.Time `json:"at"`
 	Kind     string    `json:"kind"`
@@ -69,9 +77,9 @@ func (e *Endpoint) export(v *visit) error {
 	u := v.user
 	all := exported{
 		ExportedAt: v.now.UTC(), Subject: u.ID, Username: u.Username, Email: u.Email, EmailVerified: u.EmailVerified, Language: u.Locale,
-		CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt, Claims: u.Claims, Sessions: []exportedSession{}, Apps: []exportedApp{}, Events: []exportedEvent{},
+		CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt, Claims: u.Claims, Sessions: []exportedSession{}, Apps: []exportedApp{}, SecondFactors: []exportedFactor{}, Events: []exportedEvent{},
 	}
-	for _, gather := range []func(*visit, *exported) error{e.gatherPasskeys, e.gatherSessions, e.gatherApps, e.gatherEvents} {
+	for _, gather := range []func(*visit, *exported) error{e.gatherPasskeys, e.gatherSessions, e.gatherApps, e.gatherFactors, e.gatherEvents} {
 		if err := gather(v, &all); err != nil {
 			return err
 		}
@@ -93,6 +101,22 @@ func (e *Endpoint) gatherSessions(v *visit, all *exported) error {
 	for _, s := range sessions {
 		all.Sessions = append(all.Sessions, exportedSession{s.SID, s.Address, s.UserAgent, s.CreatedAt, s.SeenAt, s.ExpiresAt, s.ACR, s.AMR})
 	}
+	return err
+}
+
+func (e *Endpoint) gatherFactors(v *visit, all *exported) error {
+	factors, err := e.Store.SecondFactors(v.r.Context(), v.user.ID)
+	if err != nil {
+		return err
+	}
+	for _, f := range factors {
+		factor := exportedFactor{Kind: string(f.Kind), CreatedAt: f.CreatedAt}
+		if !f.UsedAt.IsZero() {
+			factor.UsedAt = &f.UsedAt
+		}
+		all.SecondFactors = append(all.SecondFactors, factor)
+	}
+	all.RecoveryCodes, err = e.Store.RecoveryCodesLeft(v.r.Context(), v.user.ID)
 	return err
 }
 

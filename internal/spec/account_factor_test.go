@@ -44,6 +44,10 @@ func TestAccount_SecondFactor(t *testing.T) {
 	}
 
 	halfway(t, s, "alice", "/login").EnterCode(t, phone.Codes[0])
+	file := string(send(t, s, b, "/account/export", exportFields(t, b)).Body)
+	if !strings.Contains(file, `"kind": "authenticator_app"`) || !strings.Contains(file, `"recovery_codes": 9`) || strings.Contains(file, phone.Key) {
+		t.Errorf("the file of the account: %s", file)
+	}
 	if b.Open(t, "/account/second-factor"); !strings.Contains(string(b.Page.Body), "9 of 10 left") {
 		t.Errorf("after one was used: %s", b.Page.Body)
 	}
@@ -195,4 +199,12 @@ func TestAccount_SecondFactorInTwoWindows(t *testing.T) {
 	if found := events(t, s, store.EventSecondFactorAdded); len(found) != 1 {
 		t.Errorf("%d apps were added", len(found))
 	}
+}
+
+// exportFields are those of the form by which a person takes their data with them.
+func exportFields(t *testing.T, b *oauthtest.Browser) url.Values {
+	t.Helper()
+	b.Open(t, "/account/data")
+	_, fields := b.Form(t, "export-form")
+	return fields
 }

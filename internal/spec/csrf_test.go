@@ -25,6 +25,9 @@ func TestCSRF_ForeignFormsChangeNothing(t *testing.T) {
 	other.Open(t, authorizationURL(app, "/authorize", "prompt", "consent"))
 	_, otherFields := other.Form(t, "consent-form")
 
+	s.User(t, "erin")
+	phone := withApp(t, s, "erin")
+
 	type page struct {
 		form    string
 		answer  url.Values // what would change something
@@ -49,6 +52,19 @@ func TestCSRF_ForeignFormsChangeNothing(t *testing.T) {
 			return b
 		}, func(_ *testing.T, _ *oauthtest.Browser, answer *oauthtest.Answer) bool {
 			return answer.Header.Get("Location") != ""
+		}},
+		"second factor": {"second-factor-form", url.Values{"code": {phone.Codes[0]}}, func(t *testing.T) *oauthtest.Browser { return halfway(t, s, "erin", "/login") },
+			func(_ *testing.T, _ *oauthtest.Browser, answer *oauthtest.Answer) bool {
+				return strings.Contains(strings.Join(answer.Header.Values("Set-Cookie"), " "), "session")
+			}},
+		"removal of a second factor": {"remove-form", url.Values{"action": {"remove"}}, func(t *testing.T) *oauthtest.Browser {
+			s.User(t, "frank")
+			b := home(t, s, "frank")
+			b.SetUpApp(t)
+			b.Open(t, "/account/second-factor")
+			return b
+		}, func(t *testing.T, _ *oauthtest.Browser, _ *oauthtest.Answer) bool {
+			return !theUser(t, s, "frank").SecondFactor
 		}},
 		"forgotten password": {"forgot-form", url.Values{"username": {"dora"}}, func(t *testing.T) *oauthtest.Browser {
 			withAddress(t, s, "dora", "dora@example.com", true)

@@ -91,8 +91,15 @@ func everyPage(t *testing.T, s *oauthtest.Server) map[string]*oauthtest.Answer {
 	w.submit(t, "consent, used", page, "consent-form", "decision", "approve")
 	w.send(t, "home, signed in", http.MethodGet, w.base+"/", "")
 	for _, path := range accountPaths() {
-		w.send(t, path, http.MethodGet, w.base+path, "")
+		if answer := w.send(t, path, http.MethodGet, w.base+path, ""); answer.StatusCode == http.StatusSeeOther { // with an offer in its address
+			w.follow(t, path, answer)
+		}
 	}
+	page = w.follow(t, "set up", w.send(t, "offer", http.MethodGet, w.base+"/login/second-factor/set-up", ""))
+	w.submit(t, "set up, wrong", page, "set-up-form", "code", "000000")
+	w.submit(t, "recovery codes", page, "set-up-form", "code", oauthtest.OATHCode(t, oauthtest.KeyOn(t, page.Body), s.Clock.Now()))
+	page = w.follow(t, "second factor", w.submit(t, "to the second factor", w.send(t, "once more", http.MethodGet, w.base+"/login", ""), "login-form", "username", "alice", "password", oauthtest.Password))
+	w.submit(t, "second factor, wrong", page, "second-factor-form", "code", "000000")
 	page = w.send(t, "/account/data", http.MethodGet, w.base+"/account/data", "")
 	w.submit(t, "account, foreign", page, "export-form", "form_token", "x")
 	w.send(t, "account, no such page", http.MethodGet, w.base+"/account/nothing", "")
@@ -163,6 +170,7 @@ func TestHeaders_EveryPage(t *testing.T) {
 		"sign-in, HEAD": 200, "consent": 200, "consent, no decision": 400, "consent, foreign": 403, "consent, used": 400, "form post": 200, "unknown client": 400, "wrong redirect": 400,
 		"broken query": 400, "not sealed by us": 400, "wrong method": 405, "wrong type": 415, "too large": 413, "nowhere": 404, "bad hint": 400, "logout": 200, "signed out": 200,
 		"to sign-in": 303, "signed in": 303, "dispatcher": 303, "consent, approved": 303, "at once": 303, "refused at the client": 303, "foreign post": 303, "logout, no": 303, "logout, yes": 303,
+		"offer": 303, "set up": 200, "set up, wrong": 422, "recovery codes": 200, "once more": 200, "to the second factor": 303, "second factor": 200, "second factor, wrong": 422,
 	}
 	outside := []string{"home", "home, signed in", "nowhere"} // pages that are part of no flow
 	for _, path := range accountPaths() {

@@ -107,7 +107,9 @@ func TestSecondFactor_SignIn(t *testing.T) {
 // one was used, and not after it set the app up (MF-01).
 func TestSecondFactor_CodeUsedOnce(t *testing.T) {
 	t.Parallel()
-	s := oauthtest.Start(t)
+	data := oauthtest.DataDir(t)
+	s := oauthtest.StartIn(t, data)
+	replica := replicaOf(t, s, data)
 	s.App(t)
 	b := stranger(t, s)
 	b.SignIn(t, "alice")
@@ -118,11 +120,15 @@ func TestSecondFactor_CodeUsedOnce(t *testing.T) {
 		t.Errorf("the code that set the app up: %d", page.StatusCode)
 	}
 	code := phone.Code(t)
+	replica.Clock.Advance(s.Clock.Now().Sub(replica.Clock.Now()))
 	var accepted atomic.Int64
 	var callers sync.WaitGroup
-	for range 4 { // with the one before as many as are judged
+	for i := range 4 { // with the one before as many as are judged
 		b := halfway(t, s, "alice", "/login")
 		r := formRequest(t, b, s, "second-factor-form", url.Values{"code": {code}})
+		if i%2 == 1 {
+			r.URL.Host = strings.TrimPrefix(replica.Origin, "http://")
+		}
 		callers.Go(func() {
 			if s.Do(t, r).StatusCode == http.StatusSeeOther {
 				accepted.Add(1)
@@ -140,6 +146,16 @@ func TestSecondFactor_CodeUsedOnce(t *testing.T) {
 	if page := halfway(t, s, "alice", "/login").EnterCode(t, phone.CodeAt(t, s.Clock.Now().Add(-30*time.Second))); page.StatusCode != http.StatusUnprocessableEntity {
 		t.Errorf("the code before the one that was used: %d", page.StatusCode)
 	}
+}
+
+// replicaOf is another server on the database of one; on SQLite, where there is none, the
+// server itself.
+func replicaOf(t *testing.T, s *oauthtest.Server, data string) *oauthtest.Server {
+	t.Helper()
+	if !oauthtest.OnPostgres() {
+		return s
+	}
+	return oauthtest.StartIn(t, data, func(c *config.Config) { c.Issuer = s.URL })
 }
 
 // Guesses are counted for the user and before they are judged: neither another browser nor
@@ -205,14 +221,20 @@ func events(t *testing.T, s *oauthtest.Server, kind string) (found []store.Event
 // Of a hundred guesses at once five are judged (MF-02, LG-07).
 func TestSecondFactor_ParallelGuesses(t *testing.T) {
 	t.Parallel()
-	s := oauthtest.Start(t)
+	data := oauthtest.DataDir(t)
+	s := oauthtest.StartIn(t, data)
+	replica := replicaOf(t, s, data)
 	s.App(t)
 	withApp(t, s, "alice")
 	b := halfway(t, s, "alice", "/login")
+	replica.Clock.Advance(s.Clock.Now().Sub(replica.Clock.Now()))
 	var judged, throttled atomic.Int64
 	var callers sync.WaitGroup
-	for range 100 {
+	for i := range 100 {
 		r := formRequest(t, b, s, "second-factor-form", url.Values{"code": {"000000"}})
+		if i%2 == 1 {
+			r.URL.Host = strings.TrimPrefix(replica.Origin, "http://")
+		}
 		callers.Go(func() {
 			switch s.Do(t, r).StatusCode {
 			case http.StatusUnprocessableEntity:
@@ -469,6 +491,40 @@ func wantNotInDatabase(t *testing.T, s *oauthtest.Server, secrets ...string) {
 		}
 		if strings.Contains(s.Log.String(), secret) {
 			t.Errorf("the log holds %q", secret)
+		}
+	}
+}
+
+// Whatever comes to the pages of the second step, they answer with a page or lead on; none
+// of it is a failure of ours.
+func TestSecondFactor_BadInput(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t)
+	s.App(t)
+	phone := withApp(t, s, "alice")
+	b := halfway(t, s, "alice", "/login")
+	half := b.Page.Request.URL.Query().Get("sign_in")
+	_, fields := b.Form(t, "second-factor-form")
+	cookies := b.Cookies(t)
+	for _, path := range []string{"/login/second-factor", "/login/second-factor/set-up", "/account/second-factor"} {
+		for _, query := range []string{"", "sign_in=", "sign_in=x", "sign_in=x&sign_in=y", "%zz", "request=x", "request=x&sign_in=" + half, "app=x", "app=" + half, "return=//evil.example", "recovery=%00"} {
+			r := s.Request(t, http.MethodGet, path+"?"+query, "")
+			for _, c := range cookies {
+				r.AddCookie(c)
+			}
+			if answer := s.Do(t, r); answer.StatusCode >= http.StatusInternalServerError {
+				t.Errorf("GET %s?%s: %d", path, query, answer.StatusCode)
+			}
+		}
+		for _, code := range []string{"", " ", "\x00", "\xff\xfe", "１２３４５６", strings.Repeat("1", 60_000), "12345a", "-12345", "+12345", "0x1234", "' OR 1=1", phone.Codes[0] + "\n"} {
+			form := url.Values{"form_token": {fields.Get("form_token")}, "sign_in": {half}, "code": {code}, "app": {half}, "action": {"confirm"}}
+			r := s.Request(t, http.MethodPost, path, form.Encode())
+			for _, c := range cookies {
+				r.AddCookie(c)
+			}
+			if answer := s.Do(t, r); answer.StatusCode >= http.StatusInternalServerError || strings.Contains(strings.Join(answer.Header.Values("Set-Cookie"), " "), "hufu_session=") {
+				t.Errorf("POST %s, %.20q: %d", path, code, answer.StatusCode)
+			}
 		}
 	}
 }
