@@ -177,7 +177,7 @@ type opened struct {
 // with makes the run function of a command that works on the opened database.
 func (a *app) with(run func(ctx context.Context, o opened, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		c, err := a.load()
+		c, err := a.load(given(cmd, "issuer")...)
 		if err != nil {
 			return err
 		}

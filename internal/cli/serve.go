@@ -54,6 +54,7 @@ func (a *app) serve(ctx context.Context, c *config.Config, isDemo bool) error {
 		if err := toDemo(c, &o); err != nil {
 			return err
 		}
+		o.Letters = a.stdout
 	}
 	err := a.run(ctx, c, o)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
@@ -91,6 +92,8 @@ func (a *app) listen(ctx context.Context, s *server.Server, c *config.Config, o 
 	if o.Demo {
 		a.lines.flush() // so that the tutorial stands last
 		fmt.Fprint(a.stdout, demo.Tutorial(c.Issuer))
+	} else if err := a.offerSetUp(ctx, s); err != nil {
+		return errors.Join(err, l.Close())
 	}
 	go watchCollector(ctx, a.environ)
 	if err := s.Serve(ctx, l); err != nil {
@@ -98,6 +101,18 @@ func (a *app) listen(ctx context.Context, s *server.Server, c *config.Config, o 
 	}
 	o.Log.Info("stopped")
 	return nil
+}
+
+// offerSetUp prints the link by which the first administrator is made, as long as there
+// never was one. It stands on standard output and not in the log, which others read.
+func (a *app) offerSetUp(ctx context.Context, s *server.Server) error {
+	link, err := s.Links.FirstAdmin(ctx)
+	if err != nil || link == nil {
+		return err
+	}
+	a.lines.flush() // so that the link stands last
+	_, err = fmt.Fprintf(a.stdout, "\nThere is no administrator yet. Whoever opens this link first, within 24 hours, makes the account of one:\n\n  %s\n\n", link.URL)
+	return err
 }
 
 // toDemo moves a configuration into the demo's own directory, and refuses one

@@ -60,7 +60,8 @@ func (a *app) userCommand() *cobra.Command {
 	})
 	return group("user", "Make users and look after them", a.userCreate(), a.userList(), show, a.userUpdate(), a.userPassword(),
 		a.userSwitch("disable", "Take a user out of force; sessions and tokens end for good", (*store.Store).DisableUser),
-		a.userSwitch("enable", "Let a disabled user sign in again", (*store.Store).EnableUser), a.userSecondFactor(), a.userPasskey(), remove)
+		a.userSwitch("enable", "Let a disabled user sign in again", (*store.Store).EnableUser), a.userSecondFactor(), a.userPasskey(), remove,
+		a.userInvite(), a.userResetLink())
 }
 
 // withUser makes the run function of a command about one user, by name.

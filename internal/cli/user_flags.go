@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hufu-auth/hufu/internal/login"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/store"
 )
@@ -33,7 +34,7 @@ func addUserFlags(cmd *cobra.Command) *userFlags {
 // edit changes what was typed and leaves the rest.
 func (f *userFlags) edit(u *store.User) error {
 	if f.cmd.Flags().Changed("email") {
-		if !isEmail(f.email) {
+		if f.email != "" && !login.IsEmail(f.email) {
 			return usagef("--email: want an address, as in alice@example.com")
 		}
 		u.EmailVerified = u.EmailVerified && u.Email == f.email
@@ -51,17 +52,6 @@ func (f *userFlags) edit(u *store.User) error {
 	claims, err := editClaims(u.Claims, f.claims)
 	u.Claims = claims
 	return err
-}
-
-// isEmail takes what can be an address, or nothing. Whether mail arrives is for
-// others to find out.
-func isEmail(text string) bool {
-	name, domain, found := strings.Cut(text, "@")
-	bad := func(r rune) bool {
-		return unicode.IsSpace(r) || !unicode.IsGraphic(r) || strings.ContainsRune("<>(),;:", r)
-	}
-	return text == "" || found && name != "" && domain != "" && len(text) <= 254 && utf8.ValidString(text) &&
-		!strings.Contains(domain, "@") && !strings.ContainsFunc(text, bad)
 }
 
 // flaggedClaims have flags of their own.

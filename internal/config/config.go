@@ -79,8 +79,9 @@ type Config struct {
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
 
 	// A file with certificates, in PEM, of authorities that vouch for servers which this
-	// one goes to (for the keys of clients at their `jwks_uri`, and to tell them of a
-	// sign-out at their `backchannel_logout_uri`), beside those that the system trusts.
+	// one goes to (for the keys of clients at their `jwks_uri`, to tell them of a
+	// sign-out at their `backchannel_logout_uri`, and to `mail_host`), beside those that
+	// the system trusts.
 	OutboundCAFile string `yaml:"outbound_ca_file"`
 
 	// Networks (CIDR) that this server goes to although they are not public: that of the
@@ -203,6 +204,30 @@ type Config struct {
 	// deleted, from 1h. Once it has got a code or a token it stays.
 	RegistrationUnusedLifetime time.Duration `yaml:"registration_unused_lifetime"`
 
+	// The mail server that takes this server's mail: one-time links for people who have
+	// lost their password, and notices about what happens to their accounts. Empty means
+	// that no mail is sent, and no page offers what needs it.
+	MailHost string `yaml:"mail_host"`
+
+	// The port of the mail server. 0 means 587, or 465 with `mail_security: tls`.
+	MailPort int `yaml:"mail_port"`
+
+	// How the connection to the mail server is encrypted: `starttls`, or `tls` from the
+	// beginning. Nothing is ever sent over one that is not.
+	MailSecurity string `yaml:"mail_security"`
+
+	// Whom mail comes from, as in `Acme <no-reply@example.com>`.
+	MailFrom string `yaml:"mail_from"`
+
+	// The name to sign in with at the mail server. Empty means that it wants none.
+	MailUsername string `yaml:"mail_username"`
+
+	// The password to sign in with at the mail server.
+	MailPassword Secret `yaml:"mail_password"`
+
+	// A file that holds what `mail_password` would. Set one of the two.
+	MailPasswordFile string `yaml:"mail_password_file"`
+
 	// How many passwords may be hashed at the same moment, each using 19 MiB and a
 	// core. 0 means half of the cores, so that tokens are served whatever number of
 	// people sign in.
@@ -287,6 +312,7 @@ func Default() *Config {
 		KeyRotation:                90 * day,
 		JWKSMaxAge:                 15 * time.Minute,
 		PasswordHashQueue:          64,
+		MailSecurity:               MailSTARTTLS,
 		Passkeys:                   true,
 		PasskeySignCount:           SignCountRefuse,
 		Registration:               RegistrationOff,

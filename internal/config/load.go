@@ -117,6 +117,7 @@ var siblings = map[string]string{
 	"database": "database_file", "database_file": "database",
 	"master_key": "master_key_file", "master_key_file": "master_key",
 	"registration_token": "registration_token_file", "registration_token_file": "registration_token",
+	"mail_password": "mail_password_file", "mail_password_file": "mail_password",
 }
 
 // override sets one key from text: a plain text field takes it as it is, every

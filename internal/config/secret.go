@@ -83,9 +83,10 @@ func (c *Config) CheckFiles() error {
 	}
 	_, authorityErr := c.ReadAuthorities()
 	_, tokenErr := c.ReadRegistrationTokens()
+	_, mailErr := c.ReadMailPassword()
 	breached, breachedErr := c.OpenBreachedPasswords()
 	_, siteErr := c.Site()
-	return errors.Join(err, authorityErr, tokenErr, siteErr, breachedErr, c.VerifyBreachedPasswords(breached), breached.Close())
+	return errors.Join(err, authorityErr, tokenErr, mailErr, siteErr, breachedErr, c.VerifyBreachedPasswords(breached), breached.Close())
 }
 
 // ReadAuthorities returns those who vouch for servers that are fetched from; nil when

@@ -29,6 +29,7 @@ func (c *Config) validate() error {
 		c.checkGrants(),
 		c.checkScopes(),
 		c.checkRegistration(),
+		c.checkMail(),
 		c.checkSite(),
 	)
 }
@@ -181,6 +182,9 @@ func (c *Config) Warnings() []string {
 	}
 	if c.RegistrationToken != "" && c.origins["registration_token"].name == variable("registration_token") {
 		warn("registration_token", "a secret in the environment can be read by other processes of this account; registration_token_file is safer")
+	}
+	if c.MailPassword != "" && c.origins["mail_password"].name == variable("mail_password") {
+		warn("mail_password", "a secret in the environment can be read by other processes of this account; mail_password_file is safer")
 	}
 	if c.Registration != RegistrationOff && slices.Contains(c.RegistrationGrants, "implicit") {
 		warn("registration_grants", "implicit is legacy and unsafe by today's standards (RFC 9700); authorization_code with PKCE replaces it")

@@ -42,6 +42,7 @@ const (
 	PurposePairwise     = "pairwise"
 	PurposePasskey      = "passkey"       // challenges
 	PurposeSharedSecret = "shared_secret" // of a client, which is the key of its HMACs
+	PurposeMail         = "mail"          // one-time links that wait to be sent
 	PurposeSignIn       = "sign_in"       // one that lacks the second factor yet
 	PurposeEnrolment    = "enrolment"     // of an authenticator app that has shown no code yet
 	PurposeTOTP         = "totp"          // secrets of authenticator apps
@@ -69,6 +70,7 @@ var purposes = []struct {
 	{PurposeForm, 48 * time.Hour, false},
 	{PurposePasskey, 48 * time.Hour, false},
 	{PurposeDevice, 400 * 24 * time.Hour, false},
+	{PurposeMail, 96 * time.Hour, false},
 	{PurposeClientSecret, 0, false},
 	{PurposeSharedSecret, 0, false},
 	{PurposePairwise, 0, false}, // users would turn into strangers

@@ -49,16 +49,22 @@ type Attempt struct {
 	Username string
 	Password string
 	Device   string // id of a device known for this very user; "" when unknown
+	// DeviceOf, when set, finds Device once it is known whose name it is.
+	DeviceOf func(usernameKey string) string
 }
 
 // Check returns the user whose name and password these are, or ErrWrong; too
 // many tries are refused with 429, a full queue with 503. A name is normalised
-// first, so all its spellings share one account and one bucket.
+// first, and a verified address stands for the name of its user, so all of them share
+// one account and one bucket.
 func (a *Authenticator) Check(ctx context.Context, try Attempt) (user *store.User, err error) {
 	web.EventOf(ctx).SignIn = web.PasswordSignIn
-	key, err := UsernameKey(try.Username)
+	key, err := a.key(ctx, try.Username)
 	if err != nil {
-		key = "" // a name that nobody can have: checked and counted all the same
+		return nil, err
+	}
+	if try.DeviceOf != nil && key != "" {
+		try.Device = try.DeviceOf(key)
 	}
 	if len(try.Password) > MaxPassword {
 		try.Password = ""
@@ -84,6 +90,27 @@ func (a *Authenticator) Check(ctx context.Context, try Attempt) (user *store.Use
 		err = a.takeBack(ctx, counted, err) // right, or never judged
 	}
 	return user, err
+}
+
+// key is what all names of one account share: the key of the user name that somebody
+// typed, or of the user whose verified address it is. What is no address asks the
+// database nothing; whether somebody has an address takes no other way than that nobody
+// has it.
+func (a *Authenticator) key(ctx context.Context, typed string) (string, error) {
+	key, err := UsernameKey(typed)
+	if err != nil {
+		key = "" // a name that nobody can have: checked and counted all the same
+	}
+	if address := strings.TrimSpace(typed); IsEmail(address) {
+		user, err := a.Store.UserBySignIn(ctx, key, address)
+		if err == nil {
+			return user.UsernameKey, nil
+		}
+		if !errors.Is(err, store.ErrNotFound) {
+			return "", err
+		}
+	}
+	return key, nil
 }
 
 // takeBack forgives an attempt that came to err. While the database does not answer it

@@ -111,7 +111,7 @@ func (f *Factors) refused(ctx context.Context, userID string) error {
 // byUser says that somebody did it to their own account.
 func byUser(ctx context.Context, userID string) store.By {
 	event := web.EventOf(ctx)
-	return store.By{Actor: userID, Address: event.Address, RequestID: event.RequestID}
+	return store.By{Actor: userID, Address: event.Address, RequestID: event.RequestID, UserAgent: bounded(event.UserAgent)}
 }
 
 func (f *Factors) checkTOTP(ctx context.Context, userID, code string) (factor string, err error) {

@@ -332,3 +332,46 @@ func TestSuccessOfOneWhoLeft(t *testing.T) {
 		t.Errorf("later: %d", got)
 	}
 }
+
+// A verified address stands for the name of its user: it signs in, shares the bucket and
+// the devices of that account, and one that stands for nobody is a name that nobody has
+// (LG-05, LG-02).
+func TestSignInByAddress(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	hash := cheapHash("right")
+	add := func(name, email string, verified bool) {
+		t.Helper()
+		u := &store.User{ID: store.NewUserID(), Username: name, UsernameKey: name, Password: hash, Email: email, EmailVerified: verified, CreatedAt: b.now}
+		if err := b.Store.CreateUser(t.Context(), u, by); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("alice", "alice@example.com", true)
+	add("typed", "typed@example.com", false)
+	add("one", "shared@example.com", true)
+	add("two", "shared@example.com", true)
+	for name, want := range map[string]int{
+		"alice@example.com": 200, " Alice@EXAMPLE.com ": 200, "typed@example.com": 401, "shared@example.com": 401, "nobody@example.com": 401, "alice@": 401,
+	} {
+		if got := b.try(t, "192.0.2.1", name, "right"); got != want {
+			t.Errorf("%q: %d, want %d", name, got, want)
+		}
+	}
+	var asked []string
+	_, err := b.Check(from(t, "192.0.2.1"), login.Attempt{Username: "ALICE@example.com", Password: "right", DeviceOf: func(key string) string {
+		asked = append(asked, key)
+		return ""
+	}})
+	if err != nil || len(asked) != 1 || asked[0] != "alice" {
+		t.Errorf("devices of %q, %v", asked, err)
+	}
+	for i := range 8 {
+		b.try(t, "192.0.2.9", []string{"alice", "alice@example.com"}[i%2], "wrong")
+	}
+	for _, name := range []string{"alice", "alice@example.com", "ALICE"} {
+		if got := b.try(t, "192.0.2.9", name, "right"); got != 429 {
+			t.Errorf("%q behind eight guesses: %d", name, got)
+		}
+	}
+}

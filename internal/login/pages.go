@@ -42,7 +42,9 @@ type Endpoint struct {
 	Browsers      *web.Browsers
 	Pages         *web.Pages
 	Flow          Flow
-	Base          string    // path of the issuer
+	Base          string // path of the issuer
+	Links         *Links
+	Passwords     *PasswordPolicy
 	Passkeys      *Passkeys // nil when there are none
 
 	// RequireSecondFactor has everybody use a second factor; who has none sets one up.
@@ -120,6 +122,9 @@ func (e *Endpoint) show(w http.ResponseWriter, r *http.Request, status int, page
 	if page.Return != "" {
 		page.Self = SignInURL(e.Base, page.Return)
 	}
+	if e.Links.Sends {
+		page.ForgotURL = withRequest(e.Base, ForgottenPath, page.Request)
+	}
 	if e.Passkeys != nil {
 		page.PasskeyURL = e.Base + PasskeyPath
 	}
@@ -153,7 +158,7 @@ func (e *Endpoint) submit(w http.ResponseWriter, r *http.Request) error {
 		page.Error = web.LoginIncomplete
 		return e.show(w, r, http.StatusUnprocessableEntity, page)
 	}
-	if len(page.Username) > maxUsername {
+	if len(page.Username) > maxEmail {
 		page.Username = ""
 	}
 	user, err := e.check(r, form)
@@ -180,11 +185,10 @@ func (e *Endpoint) next(request, to string) string {
 }
 
 func (e *Endpoint) check(r *http.Request, form oauth.Form) (*store.User, error) {
-	try := Attempt{Username: form.Get("username"), Password: form.Get("password")}
-	if key, err := UsernameKey(try.Username); err == nil {
-		try.Device = e.Sessions.Device(r, key)
-	}
-	return e.Authenticator.Check(r.Context(), try)
+	return e.Authenticator.Check(r.Context(), Attempt{
+		Username: form.Get("username"), Password: form.Get("password"),
+		DeviceOf: func(usernameKey string) string { return e.Sessions.Device(r, usernameKey) },
+	})
 }
 
 // again shows the page once more with what went wrong, in words that are the

@@ -269,7 +269,7 @@ func (p *Passkeys) use(ctx context.Context, used *store.Passkey, challenge store
 	event := web.EventOf(ctx)
 	back, err := p.Store.UsePasskey(ctx, store.PasskeyUse{
 		ID: used.ID, UserID: used.UserID, Challenge: challenge, SignCount: used.SignCount, Flags: used.Flags, Tolerate: p.TolerateCount, Now: p.Now(),
-	}, store.By{Actor: used.UserID, Address: event.Address, RequestID: event.RequestID})
+	}, store.By{Actor: used.UserID, Address: event.Address, RequestID: event.RequestID, UserAgent: bounded(event.UserAgent)})
 	switch {
 	case errors.Is(err, store.ErrReplayed):
 		return refusedPasskey(errors.New("the challenge was answered before"))

@@ -101,7 +101,7 @@ func (p *Passkeys) Add(ctx context.Context, a Adding, answer string) (*store.Pas
 		passkey.Name = PasskeyName(a.Device)
 	}
 	event := web.EventOf(ctx)
-	err = p.Store.AddPasskey(ctx, passkey, challenge, store.By{Actor: a.User.ID, Address: event.Address, RequestID: event.RequestID})
+	err = p.Store.AddPasskey(ctx, passkey, challenge, store.By{Actor: a.User.ID, Address: event.Address, RequestID: event.RequestID, UserAgent: bounded(event.UserAgent)})
 	if errors.Is(err, store.ErrReplayed) {
 		return nil, refusedPasskey(errors.New("the challenge was answered before"))
 	}

@@ -109,13 +109,13 @@ func (s *Sessions) begin(w http.ResponseWriter, r *http.Request, user *store.Use
 	session := &store.Session{
 		SID: randomID()[:22], UserID: user.ID, UserEpoch: user.Epoch, AuthTime: p.at, ACR: acrOf(p.amr), AMR: strings.Join(p.amr, " "),
 		Address: event.Address, UserAgent: bounded(r.UserAgent()), CreatedAt: now, ExpiresAt: now.Add(s.Lifetime),
+		NewDevice: s.Device(r, user.UsernameKey) == "",
 	}
 	replaced := ""
 	if old := s.Cookies.Get(r, sessionCookie); old != "" {
 		replaced = hash(old)
 	}
-	by := store.By{Actor: user.ID, Address: event.Address, RequestID: event.RequestID}
-	if err := s.Store.CreateSession(r.Context(), session, hash(id), replaced, by); err != nil {
+	if err := s.Store.CreateSession(r.Context(), session, hash(id), replaced, By(r, user.ID)); err != nil {
 		return err
 	}
 	event.UserID = user.ID
@@ -147,8 +147,7 @@ func (s *Sessions) Continue(w http.ResponseWriter, r *http.Request, was *store.S
 		SID: randomID()[:22], UserID: was.UserID, UserEpoch: epoch, AuthTime: was.AuthTime, ACR: was.ACR, AMR: was.AMR,
 		Address: event.Address, UserAgent: bounded(r.UserAgent()), CreatedAt: now, ExpiresAt: now.Add(s.Lifetime),
 	}
-	by := store.By{Actor: was.UserID, Address: event.Address, RequestID: event.RequestID}
-	if err := s.Store.CreateSession(r.Context(), session, hash(id), hash(s.Cookies.Get(r, sessionCookie)), by); err != nil {
+	if err := s.Store.CreateSession(r.Context(), session, hash(id), hash(s.Cookies.Get(r, sessionCookie)), By(r, was.UserID)); err != nil {
 		return err
 	}
 	s.Cookies.Set(w, sessionCookie, id, s.Lifetime)

@@ -16,6 +16,7 @@ const (
 	expireEvery   = 10 * time.Second
 	rotateEvery   = time.Minute
 	tellEvery     = 2 * time.Second // a session that a command has ended
+	mailEvery     = 2 * time.Second // mail that a command, another server or an event has written
 )
 
 // holdFor is how long a job is this server's after it was last heard of.
@@ -36,6 +37,7 @@ func (s *Server) run(ctx context.Context) {
 		{"follow changes", followEvery, s.Store.Changes(), s.follow},
 		{"take back", takeBackEvery, nil, func(ctx context.Context) error { return s.Store.TakeBack(ctx, s.now()) }},
 		{"tell clients of sign-outs", tellEvery, s.Store.SignOuts(), s.backchannel.Deliver},
+		{"send mail", mailEvery, s.Store.Mails(), s.sendMail},
 		{"delete expired rows", expireEvery, nil, s.alone("expire", s.expire)},
 		{"rotate keys", rotateEvery, nil, s.alone("rotate", s.rotate)},
 	} {
@@ -55,6 +57,7 @@ func (s *Server) run(ctx context.Context) {
 	}
 	jobs.Wait()
 	s.backchannel.Wait()
+	s.outbox.wait()
 	// Whoever comes again because this server told him to would be taken for a thief.
 	if err := s.Store.TakeBack(context.WithoutCancel(ctx), s.now()); err != nil {
 		s.log.Error("codes stay spent that were refused without knowing their outcome", "cause", err)
@@ -83,6 +86,14 @@ func (s *Server) alone(name string, do func(ctx context.Context) error) func(ctx
 		}
 		return do(ctx)
 	}
+}
+
+// sendMail sends what waits to be sent, where mail is sent at all.
+func (s *Server) sendMail(ctx context.Context) error {
+	if s.outbox == nil {
+		return nil
+	}
+	return s.outbox.deliver(ctx)
 }
 
 // follow keeps near the database what this server has copies of: clients, keys, and

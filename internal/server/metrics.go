@@ -27,6 +27,7 @@ type metrics struct {
 	tokens   family[tokenLabels, prometheus.Counter]
 	refusals family[refusalLabels, prometheus.Counter]
 	signIns  family[signInLabels, prometheus.Counter]
+	mails    family[mailLabels, prometheus.Counter]
 
 	statements family[string, prometheus.Observer]
 	failures   family[string, prometheus.Counter]
@@ -46,6 +47,7 @@ type (
 		check string
 	}
 	signInLabels struct{ method, result string }
+	mailLabels   struct{ kind, result string }
 )
 
 // Buckets of durations, in seconds.
@@ -79,6 +81,8 @@ func newMetrics(version string, now func() time.Time) *metrics {
 	m.refusals.find = func(l refusalLabels) prometheus.Counter { return refusals.WithLabelValues(string(l.code), l.check) }
 	signIns := counter("hufu_sign_ins_total", "Attempts to sign in, on the page and by the password grant.", "method", "result")
 	m.signIns.find = func(l signInLabels) prometheus.Counter { return signIns.WithLabelValues(l.method, l.result) }
+	mails := counter("hufu_mails_total", "Attempts to send mail, by what it is about: sent, postponed, refused by the mail server, or given up.", "kind", "result")
+	m.mails.find = func(l mailLabels) prometheus.Counter { return mails.WithLabelValues(l.kind, l.result) }
 	statements := histogram("hufu_database_statement_duration_seconds", "Time a statement took, to the last row it gave.", statementBuckets, "statement")
 	m.statements.find = func(l string) prometheus.Observer { return statements.WithLabelValues(l) }
 	failures := counter("hufu_database_errors_total", "Statements that failed.", "statement")

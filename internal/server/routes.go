@@ -52,6 +52,14 @@ func (s *Server) routes(o Options) (http.Handler, error) {
 	page(login.SecondFactorPath, "GET, HEAD, POST", signIn.SecondFactor)
 	page(login.SetUpPath, "GET, HEAD, POST", signIn.SetUp)
 	page(login.SelectPath, "GET, HEAD, POST", signIn.SelectAccount)
+	page(login.ForgottenPath, "GET, HEAD, POST", signIn.Forgotten)
+	page(login.ForgottenSentPath, "GET, HEAD", signIn.ForgottenSent)
+	page(login.PasswordPath, "GET, HEAD, POST", signIn.NewPassword)
+	page(login.PasswordSetPath, "GET, HEAD", signIn.Result(web.ResultPasswordSet, login.PasswordSetPath))
+	page(login.EmailPath, "GET, HEAD, POST", signIn.ConfirmEmail)
+	page(login.EmailDonePath, "GET, HEAD", signIn.Result(web.ResultEmailConfirmed, login.EmailDonePath))
+	page(login.FirstAdminPath, "GET, HEAD, POST", signIn.FirstAdmin)
+	page(login.FirstAdminDonePath, "GET, HEAD", signIn.Result(web.ResultSetUp, login.FirstAdminDonePath))
 	for _, route := range s.account(pages, signIn.Sessions, signIn.Browsers).Routes() {
 		page(route.Path, route.Methods, route.Serve)
 	}

@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"path/filepath"
@@ -36,6 +37,8 @@ type Server struct {
 	Hasher  *login.Hasher
 	// Passwords decides which passwords may be set.
 	Passwords *login.PasswordPolicy
+	// Links makes one-time links.
+	Links *login.Links
 
 	config  *config.Config
 	log     *slog.Logger
@@ -53,6 +56,7 @@ type Server struct {
 
 	discovery   *openid.Discovery
 	backchannel *openid.Backchannel
+	outbox      *outbox // nil when no mail is sent
 }
 
 // Options are what a server is told beside its configuration.
@@ -61,6 +65,8 @@ type Options struct {
 	Now func() time.Time
 	// Version is that of the program, for what it tells about itself.
 	Version string
+	// Letters, when set, is where mail is printed instead of being sent.
+	Letters io.Writer
 	// Demo allows, and marks, a database with well-known passwords.
 	Demo bool
 	// Extra mounts further pages, such as the playground of --demo.
@@ -120,6 +126,10 @@ func (s *Server) openKeys(ctx context.Context) error {
 		Store: s.Store, HashSecret: s.Ring.HashSecret, CheckSecret: s.Ring.CheckSecret,
 		SealSecret: s.Ring.SealSecret, OpenSecret: s.Ring.OpenSecret, MakeKeys: s.Ring.MakeFor, Now: s.now,
 		Fetch: s.fetch, Issuer: s.config.Issuer, TokenPath: token.Path, Origin: strings.TrimSuffix(s.config.Issuer, s.config.BasePath()),
+	}
+	s.Links = &login.Links{
+		Store: s.Store, Issuer: s.config.Issuer, Sends: s.config.SendsMail(), Now: s.now,
+		Seal: func(plain []byte) (string, error) { return s.Ring.Seal(issuer.PurposeMail, plain) },
 	}
 	s.Hasher = login.NewHasher(s.config.HashSlots(), s.config.PasswordHashQueue)
 	if m := s.instruments.metrics; m != nil {
@@ -196,6 +206,9 @@ func (s *Server) begin(ctx context.Context, o Options) (err error) {
 	fetcher := web.NewFetcher(authorities, s.config.OutboundNetworks)
 	s.Clients.Fetch = fetcher.Get
 	s.Clients.Keys = &client.Keys{Fetch: s.Clients.Fetch, Now: s.now}
+	if err := s.openMail(ctx, o); err != nil {
+		return err
+	}
 	if s.handler, err = s.routes(o); err != nil {
 		return err
 	}
@@ -212,6 +225,15 @@ func (s *Server) begin(ctx context.Context, o Options) (err error) {
 	s.jobs, s.jobsEnd = cancel, make(chan struct{})
 	go s.run(jobs)
 	return nil
+}
+
+// openMail prepares to send mail, and lets the database know whether any is sent.
+func (s *Server) openMail(ctx context.Context, o Options) (err error) {
+	s.Links.Sends = s.Links.Sends || o.Letters != nil
+	if s.outbox, err = s.newOutbox(o); err != nil {
+		return err
+	}
+	return s.Store.SetSendsMail(ctx, s.Links.Sends)
 }
 
 // checkDemo keeps well-known passwords away from real servers, and real people
@@ -270,7 +292,7 @@ func (s *Server) parts(pages *web.Pages) (*authorize.Endpoint, *login.Endpoint, 
 	}
 	signIn := &login.Endpoint{
 		Authenticator: users, Factors: s.factors(), SignIns: s.sealer(issuer.PurposeSignIn), Sessions: sessions, Browsers: browsers, Pages: pages,
-		Flow: authorization, Base: base, RequireSecondFactor: c.RequireSecondFactor, Passkeys: passkeys,
+		Flow: authorization, Base: base, RequireSecondFactor: c.RequireSecondFactor, Links: s.Links, Passwords: s.Passwords, Passkeys: passkeys,
 	}
 	tokens := &token.Endpoint{
 		Store: s.Store, Issuer: iss, Clients: s.Clients, Users: users, Now: s.now, AccessTokenLifetime: c.AccessTokenLifetime,

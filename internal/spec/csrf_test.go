@@ -3,10 +3,13 @@ package spec_test
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/hufu-auth/hufu/internal/mailtest"
 	"github.com/hufu-auth/hufu/internal/oauthtest"
+	"github.com/hufu-auth/hufu/internal/store"
 )
 
 // A form of the server's own counts only from its own page in the browser that
@@ -15,7 +18,8 @@ import (
 // (CS-01).
 func TestCSRF_ForeignFormsChangeNothing(t *testing.T) {
 	t.Parallel()
-	app := oauthtest.Start(t).App(t)
+	inbox := mailtest.Start(t, mailtest.Options{})
+	app := oauthtest.Start(t, mailing(inbox)).App(t)
 	s := app.Server
 	other := signedIn(t, app)
 	other.Open(t, authorizationURL(app, "/authorize", "prompt", "consent"))
@@ -45,6 +49,48 @@ func TestCSRF_ForeignFormsChangeNothing(t *testing.T) {
 			return b
 		}, func(_ *testing.T, _ *oauthtest.Browser, answer *oauthtest.Answer) bool {
 			return answer.Header.Get("Location") != ""
+		}},
+		"forgotten password": {"forgot-form", url.Values{"username": {"dora"}}, func(t *testing.T) *oauthtest.Browser {
+			withAddress(t, s, "dora", "dora@example.com", true)
+			b := s.Browser(t)
+			b.Open(t, s.URL+"/login/forgot")
+			return b
+		}, func(t *testing.T, _ *oauthtest.Browser, _ *oauthtest.Answer) bool {
+			events, err := s.Store.UserEvents(t.Context(), theUser(t, s, "dora").ID, "", 1)
+			return err != nil || events[0].Kind == store.EventResetRequested
+		}},
+		"new password": {"password-form", url.Values{"password": {anotherPassword}}, func(t *testing.T) *oauthtest.Browser {
+			link, err := s.Links.Reset(t.Context(), s.User(t, "bob"), theOperator)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := s.Browser(t)
+			b.Open(t, link.URL)
+			return b
+		}, func(t *testing.T, _ *oauthtest.Browser, _ *oauthtest.Answer) bool {
+			return theUser(t, s, "bob").Epoch > 1
+		}},
+		"address": {"email-form", nil, func(t *testing.T) *oauthtest.Browser {
+			if err := s.Links.ChangeEmail(t.Context(), s.User(t, "carol").ID, "carol@example.com", "en", theOperator); err != nil {
+				t.Fatal(err)
+			}
+			mails := inbox.Wait(t, 1)
+			for !slices.Equal(mails[len(mails)-1].To, []string{"carol@example.com"}) {
+				mails = inbox.Wait(t, len(mails)+1)
+			}
+			b := s.Browser(t)
+			b.Open(t, mails[len(mails)-1].Read(t).Link())
+			return b
+		}, func(t *testing.T, _ *oauthtest.Browser, _ *oauthtest.Answer) bool {
+			return theUser(t, s, "carol").Email != ""
+		}},
+		"set-up": {"first-admin-form", url.Values{"username": {"root"}, "email": {"root@example.com"}, "password": {anotherPassword}}, func(t *testing.T) *oauthtest.Browser {
+			b := s.Browser(t)
+			b.Open(t, setUpLink(t, s))
+			return b
+		}, func(t *testing.T, _ *oauthtest.Browser, _ *oauthtest.Answer) bool {
+			_, err := s.Store.UserByName(t.Context(), "root")
+			return err == nil
 		}},
 		"sign-out": {"logout-form", url.Values{"decision": {"yes"}}, func(t *testing.T) *oauthtest.Browser {
 			b := signedIn(t, app)

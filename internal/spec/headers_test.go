@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/hufu-auth/hufu/internal/config"
+	"github.com/hufu-auth/hufu/internal/login"
 	"github.com/hufu-auth/hufu/internal/oauthtest"
 )
 
@@ -95,6 +96,7 @@ func everyPage(t *testing.T, s *oauthtest.Server) map[string]*oauthtest.Answer {
 	page = w.send(t, "/account/data", http.MethodGet, w.base+"/account/data", "")
 	w.submit(t, "account, foreign", page, "export-form", "form_token", "x")
 	w.send(t, "account, no such page", http.MethodGet, w.base+"/account/nothing", "")
+	w.links(t)
 	w.send(t, "form post", http.MethodGet, ask("response_mode", "form_post"), "")
 	w.send(t, "at once", http.MethodGet, ask(), "")
 	w.send(t, "refused at the client", http.MethodGet, ask("scope", "admin"), "")
@@ -112,6 +114,28 @@ func everyPage(t *testing.T, s *oauthtest.Server) map[string]*oauthtest.Answer {
 	w.submit(t, "logout, no", page, "logout-form", "decision", "no")
 	w.follow(t, "signed out", w.submit(t, "logout, yes", page, "logout-form", "decision", "yes"))
 	return w.answers
+}
+
+// links walks through what one-time links lead to.
+func (w *headerWalk) links(t *testing.T) {
+	t.Helper()
+	s := w.server
+	alice := theUser(t, s, "alice")
+	path := func(link *login.Link, err error) string {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimPrefix(link.URL, strings.TrimSuffix(s.Config.Issuer, w.base))
+	}
+	page := w.send(t, "new password", http.MethodGet, path(s.Links.Reset(t.Context(), alice, theOperator)), "")
+	w.submit(t, "new password, refused", page, "password-form", "password", "short")
+	w.submit(t, "new password, foreign", page, "password-form", "form_token", "x")
+	page = w.send(t, "set-up", http.MethodGet, path(s.Links.FirstAdmin(t.Context())), "")
+	w.submit(t, "set-up, refused", page, "first-admin-form", "password", "short")
+	w.send(t, "link, dead", http.MethodGet, w.base+"/login/email?ticket=x", "")
+	w.send(t, "password is set", http.MethodGet, w.base+"/login/password/done", "")
+	w.send(t, "mail is off", http.MethodGet, w.base+"/login/forgot", "")
 }
 
 func directives(t *testing.T, name, policy string) map[string]string {
@@ -144,6 +168,12 @@ func TestHeaders_EveryPage(t *testing.T) {
 	for _, path := range accountPaths() {
 		statuses[path], outside = 200, append(outside, path)
 	}
+	for page, status := range map[string]int{
+		"new password": 200, "new password, refused": 422, "set-up": 200, "set-up, refused": 422, "link, dead": 410, "password is set": 200, "mail is off": 404,
+	} {
+		statuses[page], outside = status, append(outside, page)
+	}
+	statuses["new password, foreign"] = 403
 	statuses["account, foreign"], statuses["account, no such page"] = 403, 404
 	outside = append(outside, "account, no such page")
 	for name, edit := range map[string]func(*config.Config){

@@ -19,6 +19,7 @@ import (
 
 	"github.com/hufu-auth/hufu/internal/config"
 	"github.com/hufu-auth/hufu/internal/dbtest"
+	"github.com/hufu-auth/hufu/internal/mailtest"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/oauthtest"
 )
@@ -386,8 +387,14 @@ func TestMetrics_Documented(t *testing.T) {
 		slices.Sort(all)
 		return slices.Compact(all)
 	}
-	s := oauthtest.Start(t, withMetrics, func(c *config.Config) { c.Database = dbtest.DSN(t) })
+	inbox := mailtest.Start(t, mailtest.Options{})
+	s := oauthtest.Start(t, withMetrics, mailing(inbox), func(c *config.Config) { c.Database = dbtest.DSN(t) })
 	wander(t, s, 0)
+	withAddress(t, s, "dora", "dora@example.com", true)
+	forget(t, s, "dora")
+	eventually(t, "a letter is counted", func() bool {
+		return strings.Contains(exposition(t, s), `hufu_mails_total{kind="reset",result="sent"} 1`)
+	})
 	served := names(`(?m)^# TYPE (hufu_\w+) `, exposition(t, s))
 	if !slices.Contains(served, "hufu_database_errors_total") { // there was none
 		served = append(served, "hufu_database_errors_total")

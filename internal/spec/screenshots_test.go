@@ -18,8 +18,10 @@ import (
 
 	"github.com/hufu-auth/hufu/internal/config"
 	"github.com/hufu-auth/hufu/internal/demo"
+	"github.com/hufu-auth/hufu/internal/mailtest"
 	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/oauthtest"
+	"github.com/hufu-auth/hufu/internal/store"
 )
 
 // A studio is a server with everything on it that pages can show.
@@ -29,14 +31,26 @@ type studio struct {
 	strict                    *landing // requires a second factor
 	phones                    map[string]*oauthtest.Authenticator
 	demo                      string // issuer of a demo beside it
+	inbox                     *mailtest.Server
 	brand                     *branded
+}
+
+// resetLink is one for another password of alice.
+func (s *studio) resetLink(t *testing.T) string {
+	t.Helper()
+	link, err := s.Links.Reset(t.Context(), theUser(t, s.Server, "alice"), theOperator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return link.URL
 }
 
 // birch is where an answer would go from the pages that documents show.
 const birch = "https://birch.example/callback"
 
 func newStudio(t *testing.T, language, issuer string) *studio {
-	s := oauthtest.Start(t, oauthtest.OnLocalhost, func(c *config.Config) {
+	inbox := mailtest.Start(t, mailtest.Options{})
+	s := oauthtest.Start(t, oauthtest.OnLocalhost, mailing(inbox), func(c *config.Config) {
 		c.Scopes = []config.Scope{
 			{Name: "calendar.read", TextEN: "See the events in your calendar", TextZH: "查看您日历中的日程", Optional: true},
 			{Name: "calendar.write", TextEN: "Add, change and remove events", TextZH: "添加、修改和删除日程", Optional: true},
@@ -55,7 +69,7 @@ func newStudio(t *testing.T, language, issuer string) *studio {
 		return func(m *oauth.ClientMetadata) { m.ClientName, m.Scope = name, scope }
 	}
 	return &studio{
-		Server: s, demo: issuer,
+		Server: s, demo: issuer, inbox: inbox,
 		short: land(t, s, named(names[0], "profile email calendar.read"), func(m *oauth.ClientMetadata) {
 			m.RedirectURIs = append(m.RedirectURIs, birch)
 		}),
@@ -144,6 +158,46 @@ var scenes = []scene{
 			b.Follow(t, "#consent-approve")
 		}
 	}},
+	{"login-forgot", "", opens(func(s *studio) string { return s.URL + "/login/forgot" })},
+	{"login-forgot-error", "", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		b.Scripts(t, false)
+		b.Open(t, s.URL+"/login/forgot")
+		b.Type(t, "#username", " ")
+		b.Follow(t, "#forgot-submit")
+	}},
+	{"login-forgot-sent", "", opens(func(s *studio) string { return s.URL + "/login/forgot/sent" })},
+	{"new-password", "", func(t *testing.T, s *studio, b *oauthtest.Tab) { b.Open(t, s.resetLink(t)) }},
+	{"new-password-refused", "", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		b.Open(t, s.resetLink(t))
+		b.Type(t, "#password", "Password123!")
+		b.Follow(t, "#password-submit")
+	}},
+	{"new-password-done", "", opens(func(s *studio) string { return s.URL + "/login/password/done" })},
+	{"invitation", "", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		u := &store.User{ID: store.NewUserID(), Username: "zoe", UsernameKey: "zoe", CreatedAt: s.Clock.Now()}
+		link, err := s.Links.Invite(t.Context(), u, false, theOperator)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Open(t, link.URL)
+	}},
+	{"confirm-email", "", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		if err := s.Links.ChangeEmail(t.Context(), theUser(t, s.Server, "alice").ID, "alice@example.com", "", theOperator); err != nil {
+			t.Fatal(err)
+		}
+		b.Open(t, s.inbox.Wait(t, 1)[0].Read(t).Link())
+	}},
+	{"confirm-email-done", "", opens(func(s *studio) string { return s.URL + "/login/email/done" })},
+	{"set-up", "", func(t *testing.T, s *studio, b *oauthtest.Tab) { b.Open(t, setUpLink(t, s.Server)) }},
+	{"set-up-refused", "", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		b.Open(t, setUpLink(t, s.Server))
+		b.Type(t, "#username", "alice")
+		b.Type(t, "#email", "alice@example.com")
+		b.Type(t, "#password", "short")
+		b.Follow(t, "#first-admin-submit")
+	}},
+	{"set-up-done", "", opens(func(s *studio) string { return s.URL + "/login/first-administrator/done" })},
+	{"link-dead", "", opens(func(s *studio) string { return s.URL + "/login/password?ticket=gone" })},
 	{"error-not-found", "", opens(func(s *studio) string { return s.URL + "/nothing" })},
 	{"form-post", "alice", func(t *testing.T, s *studio, b *oauthtest.Tab) {
 		b.Scripts(t, false)

@@ -27,6 +27,7 @@ func everyCall(p *party) []call {
 	all := grantCalls(p)
 	all = append(all, passkeyCalls(p)...)
 	all = append(all, userCalls(p)...)
+	all = append(all, accountCalls(p)...)
 	all = append(all, clientCalls(p)...)
 	return append(all, serverCalls(p)...)
 }
@@ -103,6 +104,11 @@ func userCalls(p *party) []call {
 	bob := &store.User{ID: store.NewUserID(), Username: "Bob", UsernameKey: "bob", CreatedAt: now}
 	next := *bob
 	next.Email = "bob@b.example"
+	carol := &store.User{ID: store.NewUserID(), Username: "Carol", UsernameKey: "carol", Email: "carol@c.example", CreatedAt: now}
+	link := func(purpose string, to string) *store.Ticket {
+		return &store.Ticket{Hash: "hash of " + purpose, Purpose: purpose, UserID: carol.ID, UserEmail: carol.Email, NewEmail: to, CreatedAt: now, ExpiresAt: now.Add(time.Hour)}
+	}
+	set := &store.User{ID: store.NewUserID(), Username: "Root", UsernameKey: "root", Admin: true, CreatedAt: now}
 	bobsApp := &store.AuthenticatorApp{ID: "app", UserID: bob.ID, Sealed: "sealed", CreatedAt: now}
 	return []call{
 		{"CreateUser", func(ctx context.Context) error { return p.CreateUser(ctx, bob, by) }},
@@ -125,6 +131,32 @@ func userCalls(p *party) []call {
 		{"DisableUser", func(ctx context.Context) error { return p.DisableUser(ctx, bob.ID, now, by) }},
 		{"EnableUser", func(ctx context.Context) error { return p.EnableUser(ctx, bob.ID, now, by) }},
 		{"DeleteUser", func(ctx context.Context) error { return p.DeleteUser(ctx, bob.ID, now, by) }},
+		{"SetSendsMail", func(ctx context.Context) error { return p.SetSendsMail(ctx, true) }},
+		{"Invite", func(ctx context.Context) error {
+			return p.Invite(ctx, carol, link(store.TicketInvitation, carol.Email), &store.Mail{Kind: "invitation"}, by)
+		}},
+		{"ClaimMails", func(ctx context.Context) error {
+			mails, err := p.ClaimMails(ctx, now, 10)
+			if err == nil && len(mails) != 1 {
+				err = fmt.Errorf("%d mails", len(mails))
+			}
+			return err
+		}},
+		{"PostponeMail", func(ctx context.Context) error { return p.PostponeMail(ctx, &store.Mail{ID: "id"}, now) }},
+		{"SettleMail", func(ctx context.Context) error { return p.SettleMail(ctx, &store.Mail{ID: "id"}) }},
+		{"Ticket", func(ctx context.Context) error { return second(p.Ticket(ctx, "hash of invitation", now)) }},
+		{"UsePasswordTicket", func(ctx context.Context) error {
+			return p.UsePasswordTicket(ctx, link(store.TicketInvitation, ""), "hash", now, by)
+		}},
+		{"UserBySignIn", func(ctx context.Context) error { return second(p.UserBySignIn(ctx, "carol@c.example", carol.Email)) }},
+		{"MakeTicket", func(ctx context.Context) error {
+			return p.MakeTicket(ctx, link(store.TicketEmail, "new@c.example"), nil, by)
+		}},
+		{"UseEmailTicket", func(ctx context.Context) error {
+			return p.UseEmailTicket(ctx, link(store.TicketEmail, "new@c.example"), now, by)
+		}},
+		{"OpenSetUp", func(ctx context.Context) error { return second(p.OpenSetUp(ctx, link(store.TicketSetUp, ""), now)) }},
+		{"SetUp", func(ctx context.Context) error { return p.SetUp(ctx, "hash of set_up", set, now, by) }},
 	}
 }
 
@@ -225,7 +257,7 @@ func serverCalls(p *party) []call {
 // elsewhere are the methods that everyCall leaves out: they ask no database, or are
 // an operator's and take as long as it takes.
 var elsewhere = map[string]bool{
-	"Close": true, "Lock": true, "Changes": true, "SignOuts": true, "SchemaBefore": true, "Connections": true, "ClientLookups": true, "Export": true, "Import": true,
+	"Close": true, "Lock": true, "Changes": true, "SignOuts": true, "Mails": true, "SchemaBefore": true, "Connections": true, "ClientLookups": true, "Export": true, "Import": true,
 }
 
 // Every method there is, is called.

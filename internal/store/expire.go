@@ -33,6 +33,8 @@ func (s *Store) DeleteExpired(ctx context.Context, now time.Time) (more bool, er
 		{"attempt", "bucket", "full_at", now.UnixMilli()},
 		{"key_ring", "id", "expires_at", now.Add(-keptKeys).Unix()},
 		{"client_secret", "id", "expires_at", now.Unix()},
+		{"ticket", "hash", "expires_at", now.Unix()},
+		{"mail", "id", "expires_at", now.Unix()},
 	} {
 		find := `SELECT ` + t.key + ` FROM ` + t.table + ` WHERE ` + t.column + ` <= $1 ORDER BY ` + t.column + ` LIMIT $2`
 		var expired bool

@@ -18,6 +18,8 @@ type leftover struct {
 var leftovers = []leftover{
 	{table: "consent", key: "user_id, client_id"},
 	{table: "browser_session", key: "id_hash"},
+	{table: "ticket", key: "hash"},
+	{table: "mail", key: "id"},
 	{table: "passkey", key: "id"},
 	{table: "authenticator_app", key: "user_id"},
 	{table: "recovery_code", key: "user_id, hash"},

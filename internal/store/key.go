@@ -194,7 +194,7 @@ func (s *Store) MarkDemo(ctx context.Context) error {
 	}))
 }
 
-// RevokeAll ends every token and every session: nothing made under the old
+// RevokeAll ends every token, every session and every one-time link: nothing made under the old
 // epoch is honoured.
 func (s *Store) RevokeAll(ctx context.Context, now time.Time, by By) error {
 	return wrap("revoke all", s.writeRevision(ctx, nil, func(tx *Tx, _ int64) error {
@@ -202,6 +202,10 @@ func (s *Store) RevokeAll(ctx context.Context, now time.Time, by By) error {
 			return err
 		}
 		if err := tx.allEnded(ctx, now); err != nil {
+			return err
+		}
+		// A backup that was restored brings back links that were used since.
+		if _, err := tx.exec(ctx, `DELETE FROM ticket WHERE user_id <> ''`); err != nil {
 			return err
 		}
 		return tx.record(ctx, Event{At: now, Kind: EventRevokeAll, By: by})

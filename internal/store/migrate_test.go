@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -50,9 +51,30 @@ func wantMigrated(t *testing.T, s *store.Store) {
 	if version != store.SchemaVersion() {
 		t.Errorf("schema %d, want %d", version, store.SchemaVersion())
 	}
-	if n := count(t, s, `SELECT COUNT(*) FROM goose_db_version WHERE version_id > 0`); n != store.SchemaVersion() {
-		t.Errorf("%d migrations were run, want %d", n, store.SchemaVersion())
+	if n, all := count(t, s, `SELECT COUNT(*) FROM goose_db_version WHERE version_id > 0`), int64(len(schemas(t))); n != all {
+		t.Errorf("%d migrations were run, want %d", n, all)
 	}
+}
+
+// schemas are the numbers of all migrations.
+func schemas(t testing.TB) (numbers []int64) {
+	t.Helper()
+	names, err := filepath.Glob("migrations/*.sql")
+	must(t, err)
+	for _, name := range names {
+		digits, _, _ := strings.Cut(filepath.Base(name), "_")
+		n, err := strconv.ParseInt(digits, 10, 64)
+		must(t, err)
+		numbers = append(numbers, n)
+	}
+	return numbers
+}
+
+// olderSchemas are all but the newest.
+func olderSchemas(t testing.TB) []int64 {
+	t.Helper()
+	all := schemas(t)
+	return all[:len(all)-1]
 }
 
 func TestMigrateFresh(t *testing.T) {
@@ -221,10 +243,10 @@ func makeOlder(t *testing.T, dsn string, version int64) {
 // (RE-02).
 func TestMigrateFromOlder(t *testing.T) {
 	t.Parallel()
-	if _, missing := ofSchema[store.SchemaVersion()-1]; !missing {
-		t.Fatalf("ofSchema says nothing about schema %d", store.SchemaVersion()-1)
-	}
-	for version := int64(1); version < store.SchemaVersion(); version++ {
+	for _, version := range olderSchemas(t) {
+		if ofSchema[version] == "" {
+			t.Errorf("ofSchema says nothing about schema %d", version)
+		}
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
 			t.Parallel()
 			eachDatabase(t, func(t *testing.T, dsn string) {
@@ -271,7 +293,7 @@ func TestMigrateFromOlder(t *testing.T) {
 // its owner alone.
 func TestMigrateCopiesAside(t *testing.T) {
 	t.Parallel()
-	for version := int64(1); version < store.SchemaVersion(); version++ {
+	for _, version := range olderSchemas(t) {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "hufu.db")

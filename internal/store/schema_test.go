@@ -53,7 +53,7 @@ const (
 		WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND m.name NOT LIKE 'goose_%'`
 	sqliteIndexes = `
 		SELECT m.name, CASE i.origin WHEN 'c' THEN i.name ELSE '' END, i."unique", i.partial,
-			(SELECT group_concat(c.name, ' ') FROM (SELECT name FROM pragma_index_info(i.name) ORDER BY seqno) c)
+			(SELECT group_concat(COALESCE(c.name, '(expression)'), ' ') FROM (SELECT name FROM pragma_index_info(i.name) ORDER BY seqno) c)
 		FROM sqlite_master m, pragma_index_list(m.name) i
 		WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND m.name NOT LIKE 'goose_%'`
 	postgresColumns = `
@@ -64,8 +64,8 @@ const (
 		FROM information_schema.columns c WHERE c.table_schema = current_schema() AND c.table_name NOT LIKE 'goose_%'`
 	postgresIndexes = `
 		SELECT t.relname, CASE WHEN r.oid IS NULL THEN i.relname ELSE '' END, x.indisunique, x.indpred IS NOT NULL,
-			(SELECT string_agg(a.attname, ' ' ORDER BY k.place) FROM unnest(x.indkey) WITH ORDINALITY k (number, place)
-			 JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.number)
+			(SELECT string_agg(COALESCE(a.attname, '(expression)'), ' ' ORDER BY k.place) FROM unnest(x.indkey) WITH ORDINALITY k (number, place)
+			 LEFT JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.number)
 		FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
 		LEFT JOIN pg_constraint r ON r.conindid = x.indexrelid
 		WHERE t.relnamespace = current_schema()::regnamespace AND t.relname NOT LIKE 'goose_%'`
@@ -118,7 +118,7 @@ func TestSchemaDefaults(t *testing.T) {
 				AND challenge = '' AND wrong_verifiers = 0 AND redirect_uri = '' AND NOT redirect_uri_sent AND nonce = '' AND claims = '' AND auth_time = 0
 				AND acr = '' AND amr = '' AND sid = '' AND redeemed_by = '' AND revoked_at IS NULL AND revoke_reason = ''`,
 			"event":  `SELECT COUNT(*) FROM event WHERE id = 'event' AND user_id = '' AND client_id = '' AND grant_id = '' AND address = '' AND request_id = '' AND detail = ''`,
-			"server": `SELECT COUNT(*) FROM server WHERE revision = 1 AND NOT demo`,
+			"server": `SELECT COUNT(*) FROM server WHERE revision = 1 AND NOT demo AND NOT sends_mail AND set_up_at IS NULL`,
 		} {
 			wantCount(t, s, what, 1, text)
 		}

@@ -23,6 +23,7 @@ type Session struct {
 	CreatedAt time.Time
 	SeenAt    time.Time
 	ExpiresAt time.Time // absolute
+	NewDevice bool      // the user has not signed in with this browser before
 }
 
 // Session finds the live session of a cookie by its hash, and reads who that is and
@@ -72,6 +73,11 @@ func (s *Store) CreateSession(ctx context.Context, n *Session, idHash, replaced 
 		}
 		if rows == 0 {
 			return ErrNotLive
+		}
+		if n.NewDevice { // before the sign-in, which would not be the first any more
+			if err := tx.record(ctx, Event{At: n.CreatedAt, Kind: EventNewDevice, By: by, UserID: n.UserID}); err != nil {
+				return err
+			}
 		}
 		return tx.record(ctx, Event{At: n.CreatedAt, Kind: EventSignIn, By: by, UserID: n.UserID, Detail: n.AMR})
 	})

@@ -56,6 +56,7 @@ type Store struct {
 	cache    cache
 	changes  chan struct{}
 	signOuts chan struct{}
+	mails    chan struct{}
 	failing  atomic.Bool // a write has failed for a reason that lies with the database
 	hurt     atomic.Bool // and that was less than recovery ago
 	healing  *time.Timer // sets hurt back
@@ -105,7 +106,7 @@ type Options struct {
 // reads it), makes a SQLite file when it is not there, with its folder in mode
 // 0700, and brings the schema up to this release.
 func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
-	s := &Store{changes: make(chan struct{}, 1), signOuts: make(chan struct{}, 1)}
+	s := &Store{changes: make(chan struct{}, 1), signOuts: make(chan struct{}, 1), mails: make(chan struct{}, 1)}
 	s.healing = time.AfterFunc(recovery, func() { s.hurt.Store(false) })
 	if err := s.open(ctx, dsn, o); err != nil {
 		return nil, errors.Join(err, s.Close())

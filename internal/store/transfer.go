@@ -88,7 +88,7 @@ const (
 // moved are the list of migrations, what server holds about the schema alone, and
 // which process runs a job at the moment.
 var exportTables = []moved{
-	table("server", "epoch BIGINT, demo BOOLEAN, key_check TEXT, revision BIGINT"),
+	table("server", "epoch BIGINT, demo BOOLEAN, key_check TEXT, revision BIGINT, set_up_at BIGINT"),
 	table("key_ring", "id TEXT, purpose TEXT, sealed TEXT, created_at BIGINT, active_at BIGINT, retired_at BIGINT, expires_at BIGINT"),
 	table("client", `id TEXT, metadata TEXT, grant_types TEXT, epoch BIGINT, created_at BIGINT, updated_at BIGINT,
 		disabled_at BIGINT, deleted_at BIGINT, revision BIGINT, registration_token TEXT, unused_until BIGINT`),
@@ -107,6 +107,9 @@ var exportTables = []moved{
 		redirect_uri_sent BOOLEAN, nonce TEXT, claims TEXT, auth_time BIGINT, acr TEXT, amr TEXT, sid TEXT, client_epoch BIGINT,
 		user_epoch BIGINT, server_epoch BIGINT, redeemed_at BIGINT, redeemed_by TEXT, generation BIGINT, rotated_at BIGINT,
 		revoked_at BIGINT, revoke_reason TEXT, created_at BIGINT, expires_at BIGINT, keep_until BIGINT`),
+	table("ticket", "hash TEXT, purpose TEXT, user_id TEXT, user_epoch BIGINT, user_email TEXT, new_email TEXT, created_at BIGINT, expires_at BIGINT"),
+	table("mail", `id TEXT, kind TEXT, user_id TEXT, recipient TEXT, username TEXT, language TEXT, sealed TEXT, at BIGINT, address TEXT,
+		user_agent TEXT, due_at BIGINT, attempts BIGINT, expires_at BIGINT`),
 	table("revoked_token", "jti TEXT, expires_at BIGINT"),
 	table("attempt", "bucket TEXT, full_at BIGINT"),
 	table("authenticator_app", "user_id TEXT, id TEXT, sealed TEXT, last_step BIGINT, created_at BIGINT, used_at BIGINT"),

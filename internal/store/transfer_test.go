@@ -29,6 +29,7 @@ var notMoved = map[string]string{
 	"job.name": "tells which process runs a job at the moment", "job.holder": "", "job.until": "",
 	"server.id":            "is the same everywhere",
 	"server.oldest_schema": "tells of the schema",
+	"server.sends_mail":    "tells what the servers do at the moment",
 }
 
 // A column of the schema.

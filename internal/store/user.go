@@ -66,19 +66,26 @@ func (q *queries) Users(ctx context.Context, after string, limit int) ([]User, e
 
 // CreateUser adds a user; ErrConflict when the name is taken.
 func (s *Store) CreateUser(ctx context.Context, u *User, by By) error {
-	return wrap("create user", s.write(ctx, func(tx *Tx) error {
-		n, err := tx.exec(ctx, `
-			INSERT INTO end_user (id, username, username_key, email, email_verified, password, claims, epoch, created_at, updated_at, locale, admin)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8, $9, $10) ON CONFLICT DO NOTHING`,
-			u.ID, u.Username, u.UsernameKey, u.Email, u.EmailVerified, u.Password, claimsText(u.Claims), u.CreatedAt.Unix(), u.Locale, u.Admin)
-		if err != nil {
+	return wrap("create user", s.write(ctx, func(tx *Tx) error { return tx.createUser(ctx, u, by) }))
+}
+
+func (tx *Tx) createUser(ctx context.Context, u *User, by By) error {
+	n, err := tx.exec(ctx, `
+		INSERT INTO end_user (id, username, username_key, email, email_verified, password, claims, epoch, created_at, updated_at, locale, admin)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8, $9, $10) ON CONFLICT DO NOTHING`,
+		u.ID, u.Username, u.UsernameKey, u.Email, u.EmailVerified, u.Password, claimsText(u.Claims), u.CreatedAt.Unix(), u.Locale, u.Admin)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return ErrConflict
+	}
+	if u.Admin {
+		if err := tx.closeSetUp(ctx, u.CreatedAt); err != nil {
 			return err
 		}
-		if n == 0 {
-			return ErrConflict
-		}
-		return tx.record(ctx, Event{At: u.CreatedAt, Kind: EventUserCreated, By: by, UserID: u.ID})
-	}))
+	}
+	return tx.record(ctx, Event{At: u.CreatedAt, Kind: EventUserCreated, By: by, UserID: u.ID})
 }
 
 func claimsText(claims json.RawMessage) string {
@@ -91,10 +98,18 @@ func claimsText(claims json.RawMessage) string {
 // UpdateUser writes e-mail, claims and language of a user that has not changed since
 // it was read; ErrConflict when it has.
 func (s *Store) UpdateUser(ctx context.Context, was, u *User, now time.Time, by By) error {
-	return s.changeUser(ctx, "update user", u.ID, now, by, EventUserChanged, ErrConflict, `
-		UPDATE end_user SET email = $3, email_verified = $4, claims = $5, locale = $9, updated_at = $2
-		WHERE id = $1 AND deleted_at IS NULL AND email = $6 AND email_verified = $7 AND claims = $8 AND locale = $10`,
-		u.Email, u.EmailVerified, claimsText(u.Claims), was.Email, was.EmailVerified, claimsText(was.Claims), u.Locale, was.Locale)
+	return wrap("update user", s.write(ctx, func(tx *Tx) error {
+		if was.Email != u.Email {
+			// Before the address changes, so that the old one is told.
+			if err := tx.record(ctx, Event{At: now, Kind: EventEmailChanged, By: by, UserID: u.ID}); err != nil {
+				return err
+			}
+		}
+		return tx.changeUser(ctx, u.ID, now, by, EventUserChanged, ErrConflict, `
+			UPDATE end_user SET email = $3, email_verified = $4, claims = $5, locale = $9, updated_at = $2
+			WHERE id = $1 AND deleted_at IS NULL AND email = $6 AND email_verified = $7 AND claims = $8 AND locale = $10`,
+			u.Email, u.EmailVerified, claimsText(u.Claims), was.Email, was.EmailVerified, claimsText(was.Claims), u.Locale, was.Locale)
+	}))
 }
 
 // changeUser runs one gated UPDATE of a user whose $1 is the id and $2 the
@@ -117,6 +132,11 @@ func (tx *Tx) changeUser(ctx context.Context, id string, now time.Time, by By, k
 	}
 	if endsSessions[kind] {
 		if err := tx.userEnded(ctx, id, now); err != nil {
+			return err
+		}
+	}
+	if kind == EventUserDeleted {
+		if err := tx.forgetMail(ctx, id); err != nil {
 			return err
 		}
 	}

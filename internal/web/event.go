@@ -16,6 +16,7 @@ import (
 type Event struct {
 	RequestID string
 	Address   string // of the caller, as far as trusted proxies tell it
+	UserAgent string // as the caller sent it, whatever that is; never logged
 	Grant     string // grant type
 	ClientID  string // once it is known to be a client's
 	UserID    string

@@ -75,7 +75,7 @@ type passage struct {
 // enter makes the event of a request and sets what every answer carries.
 func (e *Edge) enter(w http.ResponseWriter, r *http.Request) *passage {
 	id := rand.Text()[:20]
-	p := &passage{event: Event{RequestID: id, Address: e.address(r), status: http.StatusOK}, id: [1]string{id}}
+	p := &passage{event: Event{RequestID: id, Address: e.address(r), UserAgent: r.UserAgent(), status: http.StatusOK}, id: [1]string{id}}
 	p.recorder = recorder{ResponseWriter: w, event: &p.event, head: r.Method == http.MethodHead}
 	if sent := r.Header["Traceparent"]; len(sent) == 1 {
 		if t, ok := ParseTraceparent(sent[0]); ok {

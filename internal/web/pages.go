@@ -57,6 +57,7 @@ type Page interface {
 // pageKinds has one of every kind of page, to try the templates of an operator with.
 var pageKinds = []Page{
 	LoginPage{}, SelectAccountPage{}, ConsentPage{}, FormPostPage{Action: "https://client.example/"}, ErrorPage{}, LogoutPage{}, LoggedOutPage{}, HomePage{}, PlaygroundPage{}, PlaygroundWalkPage{},
+	ForgottenPage{}, NewPasswordPage{}, FirstAdminPage{}, ConfirmEmailPage{}, ResultPage{Result: ResultMailSent},
 	OverviewPage{}, ProfilePage{}, SecurityPage{}, PasswordPage{}, SessionsPage{}, AppsPage{}, ActivityPage{}, DataPage{}, DeletePage{}, LeftPage{},
 	SecondFactorPage{}, SetUpFactorPage{}, RecoveryCodesPage{}, TwoStepPage{},
 	PasskeysPage{},

@@ -271,6 +271,7 @@ type Happening struct {
 var ActivityKinds = []string{
 	"user.sign_in", "user.sign_in_refused", "user.sign_out", "consent.given", "consent.withdrawn", "grant.revoked", "grant.replay", "token.revoked",
 	"user.created", "user.changed", "user.password_changed", "user.disabled", "user.enabled",
+	"user.new_device", "user.invited", "user.invitation_used", "user.reset_requested", "user.email_requested", "user.email_verified", "user.email_changed",
 	"user.passkey_added", "user.passkey_removed", "user.passkey_count_back",
 	"user.second_factor_added", "user.second_factor_removed", "user.recovery_codes_made", "user.recovery_code_used",
 }

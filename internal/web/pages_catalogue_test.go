@@ -93,8 +93,18 @@ func keysMadeInGo() map[string]bool {
 	for _, key := range playgroundKeys() {
 		used[key] = true
 	}
+	for _, e := range forgottenErrors {
+		used["forgot.error."+string(e)] = true
+	}
+	used["forgot.error.throttled.wait"] = true
+	for _, p := range nameProblems {
+		used["name.problem."+string(p)] = true
+	}
+	for _, r := range results {
+		used[r.key()+".title"], used[r.key()+".text"] = true, true
+	}
 	for _, page := range []Page{
-		LoginPage{}, SelectAccountPage{}, ConsentPage{}, LogoutPage{}, LoggedOutPage{}, FormPostPage{}, HomePage{},
+		ForgottenPage{}, NewPasswordPage{}, NewPasswordPage{Invitation: true}, FirstAdminPage{}, ConfirmEmailPage{}, LoginPage{}, SelectAccountPage{}, ConsentPage{}, LogoutPage{}, LoggedOutPage{}, FormPostPage{}, HomePage{},
 		SecondFactorPage{}, SetUpFactorPage{}, RecoveryCodesPage{}, TwoStepPage{},
 		OverviewPage{}, ProfilePage{}, SecurityPage{}, PasskeysPage{}, PasswordPage{}, SessionsPage{}, AppsPage{}, ActivityPage{}, DataPage{}, DeletePage{}, LeftPage{},
 	} {

@@ -131,7 +131,8 @@ type LoginPage struct {
 	PasskeyURL string // where the browser gets a challenge for a passkey; "" offers none
 	Username   string // filled in already, as login_hint or the last attempt had it
 	Error      LoginError
-	RetryAfter int // seconds until another attempt is taken; 0 when not known
+	RetryAfter int    // seconds until another attempt is taken; 0 when not known
+	ForgotURL  string // where a new password is to be had; "" where there is no mail to send it by
 	Self       string
 	UILocales  string
 }

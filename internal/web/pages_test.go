@@ -74,6 +74,27 @@ func samples() map[string]web.Page {
 		},
 		"consent, no scope": web.ConsentPage{Client: acme, Username: "alice", Action: "/consent", Request: "sealed", FormToken: "token"},
 	}
+	pages["login, forgotten"] = web.LoginPage{Action: "/login", FormToken: "token", ForgotURL: "/login/forgot"}
+	pages["forgot"] = web.ForgottenPage{Action: "/login/forgot", FormToken: "token", BackURL: "/login"}
+	pages["forgot, came with a request"] = web.ForgottenPage{Action: "/login/forgot", Request: "sealed", Username: "alice", FormToken: "token", BackURL: "/login?request=sealed"}
+	pages["forgot, empty"] = web.ForgottenPage{Action: "/login/forgot", FormToken: "token", BackURL: "/login", Error: web.ForgottenIncomplete}
+	pages["forgot, too many"] = web.ForgottenPage{Action: "/login/forgot", FormToken: "token", BackURL: "/login", Error: web.ForgottenThrottled}
+	pages["forgot, wait"] = web.ForgottenPage{Action: "/login/forgot", FormToken: "token", BackURL: "/login", Error: web.ForgottenThrottled, RetryAfter: 100}
+	for _, problem := range []web.PasswordProblem{"", web.PasswordShort, web.PasswordLong, web.PasswordOwn, web.PasswordRepeated, web.PasswordSequence, web.PasswordCommon, web.PasswordBreached} {
+		pages["new password, "+string(problem)] = web.NewPasswordPage{Action: "/login/password", Ticket: "t", FormToken: "token", Username: "alice", Problem: problem}
+	}
+	pages["new password, busy"] = web.NewPasswordPage{Action: "/login/password", Ticket: "t", FormToken: "token", Username: "alice", Busy: true, RetryAfter: 2}
+	pages["invitation"] = web.NewPasswordPage{Invitation: true, Action: "/login/password", Ticket: "t", FormToken: "token", Username: "alice"}
+	pages["confirm email"] = web.ConfirmEmailPage{Action: "/login/email", Ticket: "t", FormToken: "token", Username: "alice", Email: "alice@example.com"}
+	pages["first administrator"] = web.FirstAdminPage{Action: "/login/first-administrator", Ticket: "t", FormToken: "token"}
+	for _, problem := range []web.NameProblem{web.NameMissing, web.NameOdd, web.NameTaken} {
+		pages["first administrator, "+string(problem)] = web.FirstAdminPage{Action: "/login/first-administrator", Ticket: "t", FormToken: "token", Username: "alice", Email: "x", NameProblem: problem, EmailWrong: true, Problem: web.PasswordShort}
+	}
+	pages["first administrator, busy"] = web.FirstAdminPage{Action: "/login/first-administrator", Ticket: "t", FormToken: "token", Username: "alice", Email: "a@example.com", Busy: true}
+	for _, result := range []web.Result{web.ResultMailSent, web.ResultPasswordSet, web.ResultEmailConfirmed, web.ResultSetUp, web.ResultLinkDead} {
+		pages["result, "+string(result)] = web.ResultPage{Result: result, NextURL: "/login"}
+	}
+	pages["result, another link"] = web.ResultPage{Result: web.ResultLinkDead, Again: true, NextURL: "/login/forgot"}
 	maps.Copy(pages, accountSamples())
 	for _, e := range []web.LoginError{web.LoginFailed, web.LoginIncomplete, web.LoginThrottled, web.LoginBusy, web.LoginStale, web.LoginPasskey} {
 		for _, username := range []string{"", "alice"} {
@@ -249,6 +270,25 @@ func TestPageRendersInBothLanguages(t *testing.T) {
 func TestPageElementNames(t *testing.T) {
 	pages, all := newPages(t, web.Site{}), samples()
 	for name, wants := range map[string][]string{
+		"login, forgotten": {`<a id="login-forgot" href="/login/forgot">`},
+		"forgot": {
+			`<form id="forgot-form" method="post" action="/login/forgot">`, `<input id="username" name="username" `, `<button id="forgot-submit" class="button primary">`,
+			`<a id="forgot-back" class="button quiet" href="/login">`, `autocomplete="username"`,
+		},
+		"new password, short": {
+			`<form id="password-form" method="post" action="/login/password">`, `<input type="hidden" name="ticket" value="t">`, `<input id="password" name="password" `,
+			`autocomplete="new-password"`, `aria-describedby="password-problem"`, `id="password-problem"`, `id="password-error" role="alert"`, `value="alice" autocomplete="username" readonly`,
+		},
+		"invitation":    {`<form id="password-form"`, `aria-describedby="password-hint"`, "10 characters or more"},
+		"confirm email": {`<form id="email-form" method="post" action="/login/email">`, `<button id="email-submit"`, "alice@example.com", ">alice<"},
+		"first administrator, taken": {
+			`<form id="first-admin-form" method="post" action="/login/first-administrator">`, `<input id="username" name="username" `, `<input id="email" name="email" `, `<input id="password" name="password" `,
+			`<button id="first-admin-submit"`, `id="username-problem"`, `id="email-problem"`, `id="password-problem"`,
+		},
+		"result, mail-sent":    {`<main id="mail-sent"`, `<a id="result-next" class="button" href="/login">`},
+		"result, password-set": {`<main id="password-set"`, `<a id="result-next" class="button primary" href="/login">`},
+		"result, link-dead":    {`<main id="link-dead"`},
+		"result, another link": {`<a id="result-next" class="button primary" href="/login/forgot">`},
 		"login": {
 			`<form id="login-form" method="post" action="/login">`, `<input type="hidden" name="request" value="sealed">`,
 			`<input type="hidden" name="form_token" value="token">`, `<input id="username" name="username" `,
@@ -291,7 +331,7 @@ func TestPageElementNames(t *testing.T) {
 func TestPageElementsLeftOut(t *testing.T) {
 	pages, all := newPages(t, web.Site{}), samples()
 	for name, unwanted := range map[string][]string{
-		"login":               {"login-error", "aria-invalid", "aria-describedby"},
+		"login":               {"login-forgot", "login-error", "aria-invalid", "aria-describedby"},
 		"login, nobody asked": {"login-cancel", `name="request"`, "client-"},
 		"consent":             {`id="scope-openid"`, `id="scope-calendar:read"`},
 		"consent, no scope":   {"consent-scopes", "consent-remember"},
@@ -313,6 +353,8 @@ func TestPageFirstFormAndButton(t *testing.T) {
 		_, form, found := strings.Cut(body, "<form ")
 		kind, _, _ := strings.Cut(name, ",")
 		want, ok := map[string][2]string{
+			"forgot": {"forgot-form", `id="forgot-submit"`}, "new password": {"password-form", `id="password-submit"`}, "invitation": {"password-form", `id="password-submit"`},
+			"confirm email": {"email-form", `id="email-submit"`}, "first administrator": {"first-admin-form", `id="first-admin-submit"`},
 			"login": {"login-form", `id="login-submit"`}, "consent": {"consent-form", `id="consent-approve"`},
 			"logout": {"logout-form", `id="logout-confirm"`}, "select account": {"select-account-form", `class="account"`}, "form post": {"form-post", `id="form-post-submit"`},
 			"second factor": {"second-factor-form", `id="second-factor-submit"`}, "set up": {"set-up-form", `id="set-up-submit"`},
@@ -363,16 +405,21 @@ func TestPage_XS_01_ForeignValues(t *testing.T) {
 		"login": web.LoginPage{Client: &client, Action: "/login", Request: hostile, FormToken: hostile, Username: hostile, Error: web.LoginFailed, Self: hostile, UILocales: hostile},
 		"consent": web.ConsentPage{Client: client, Username: hostile, Action: "/consent", Request: hostile, FormToken: hostile, RedirectHost: hostile, SwitchURL: hostile,
 			Scopes: []web.ScopeView{{Name: hostile, Text: hostile, Optional: true}, {Name: hostile + "2", Text: hostile}, {Name: hostile + "3"}}},
-		"select": web.SelectAccountPage{Client: client, Accounts: []web.Account{{Username: hostile, SignedIn: true}, {Username: hostile + "2"}}, Action: "/select-account", Request: hostile, FormToken: hostile, Self: hostile},
+		"select":              web.SelectAccountPage{Client: client, Accounts: []web.Account{{Username: hostile, SignedIn: true}, {Username: hostile + "2"}}, Action: "/select-account", Request: hostile, FormToken: hostile, Self: hostile},
+		"forgot":              web.ForgottenPage{Action: "/login/forgot", Request: hostile, FormToken: hostile, Username: hostile, BackURL: "/login?request=" + hostile, Self: hostile, UILocales: hostile},
+		"new password":        web.NewPasswordPage{Action: "/login/password", Ticket: hostile, FormToken: hostile, Username: hostile, Self: hostile},
+		"first administrator": web.FirstAdminPage{Action: "/login/first-administrator", Ticket: hostile, FormToken: hostile, Username: hostile, Email: hostile, Self: hostile},
+		"email":               web.ConfirmEmailPage{Action: "/login/email", Ticket: hostile, FormToken: hostile, Username: hostile, Email: hostile, Self: hostile},
+		"result":              web.ResultPage{Result: web.ResultMailSent, NextURL: "/login?request=" + hostile, Self: hostile, UILocales: hostile},
+		"error":               web.ErrorPage{Code: hostile, Reason: web.Reason(hostile), RequestID: hostile, RestartURL: hostile, Self: hostile},
+		"logout":              web.LogoutPage{Username: hostile, Action: "/end-session", FormToken: hostile},
+		"logged out":          web.LoggedOutPage{ContinueURL: hostile},
+		"form post":           web.FormPostPage{Action: `https://acme.example/"><script>alert(1)</script>`, Fields: []web.Field{{Name: hostile, Value: hostile}}},
+		"home":                web.HomePage{Issuer: hostile, Username: hostile, SignOutURL: hostile, MetadataURL: hostile, PlaygroundURL: hostile},
 		"second factor": web.SecondFactorPage{SignInStep: web.SignInStep{Client: &client, Action: "/login/second-factor", Request: hostile, Return: hostile, SignIn: hostile, FormToken: hostile,
 			Username: hostile, AgainURL: hostile, Self: hostile, UILocales: hostile}, OtherURL: hostile, Error: web.SecondFactorFailed},
 		"set up": web.SetUpFactorPage{SignInStep: web.SignInStep{Request: hostile, SignIn: hostile, Username: hostile, AgainURL: hostile, Self: hostile},
 			AppOffer: web.AppOffer{Enrolment: hostile, Key: hostile, URI: hostile}},
-		"error":      web.ErrorPage{Code: hostile, Reason: web.Reason(hostile), RequestID: hostile, RestartURL: hostile, Self: hostile},
-		"logout":     web.LogoutPage{Username: hostile, Action: "/end-session", FormToken: hostile},
-		"logged out": web.LoggedOutPage{ContinueURL: hostile},
-		"form post":  web.FormPostPage{Action: `https://acme.example/"><script>alert(1)</script>`, Fields: []web.Field{{Name: hostile, Value: hostile}}},
-		"home":       web.HomePage{Issuer: hostile, Username: hostile, SignOutURL: hostile, MetadataURL: hostile, PlaygroundURL: hostile},
 	} {
 		w := render(t, pages, get("/p"), page)
 		for _, bad := range []string{"<script>", "<img src=x", "\u202e", "\x00"} {
