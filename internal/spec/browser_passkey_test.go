@@ -8,6 +8,7 @@ import (
 
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/hufu-auth/hufu/internal/oauthtest"
 )
@@ -194,4 +195,45 @@ func TestBrowser_PasskeySecondFactor(t *testing.T) {
 	if got := l.redeem(t, l.arrived(t).Values.Get("code")); got != alice.ID {
 		t.Errorf("sub = %q, want alice", got)
 	}
+}
+
+// Adding a passkey, naming it, and signing in with it take no mouse.
+func TestBrowser_PasskeyByKeyboard(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t, oauthtest.OnLocalhost)
+	s.User(t, "alice")
+	b := oauthtest.NewTab(t)
+	onlyByButton(t, b)
+	b.Keychain(t)
+	b.Open(t, s.URL+"/account/passkeys")
+	b.SignIn(t, "alice", oauthtest.Password)
+	tabTo := func(selector string) {
+		t.Helper()
+		for range 40 {
+			var there bool
+			if b.Eval(t, `document.activeElement.matches("`+selector+`")`, &there); there {
+				return
+			}
+			b.Keys(t, kb.Tab)
+		}
+		t.Fatalf("the keyboard does not reach %s", selector)
+	}
+	tabTo("#passkey-submit")
+	b.Load(t, chromedp.KeyEvent(kb.Enter))
+	want(t, b, "/account/passkeys", http.StatusOK)
+	tabTo(".edit summary")
+	b.Keys(t, kb.Enter)
+	tabTo("#name-0")
+	b.Keys(t, kb.End, " 1")
+	b.Load(t, chromedp.KeyEvent(kb.Enter))
+	want(t, b, "/account/passkeys", http.StatusOK)
+	if got := b.Text(t, "#passkey-0"); got != "Chrome · Linux 1" {
+		t.Errorf("it is called %q", got)
+	}
+	b.Open(t, s.URL+"/end-session")
+	b.Follow(t, "#logout-confirm")
+	b.Open(t, s.URL+"/login")
+	tabTo("#passkey-submit")
+	b.Load(t, chromedp.KeyEvent(kb.Enter))
+	want(t, b, "/account", http.StatusOK)
 }

@@ -711,3 +711,32 @@ func TestPasskey_AccountGuarded(t *testing.T) {
 		}
 	}
 }
+
+// Pages with passkeys let a script of ours ask this server, and otherwise nothing more than
+// all pages do (HD-01, HD-02, HD-03, HD-12).
+func TestPasskey_Headers(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t, oauthtest.OnLocalhost)
+	s.User(t, "alice")
+	withApp(t, s, "alice")
+	s.Passkey(t, theUser(t, s, "alice"))
+	b := halfway(t, s, "alice", "/login?return=/account/passkeys")
+	step := b.Page
+	postPasskey(t, b, s.Passkey(t, theUser(t, s, "alice")).Get(t, stepOptions(t, s, b)))
+	const policy = "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; connect-src 'self'"
+	for name, tt := range map[string]struct {
+		page   *oauthtest.Answer
+		policy string
+		opener string
+	}{
+		"sign-in":     {stranger(t, s).Page, policy, ""},
+		"second step": {step, policy, ""},
+		"account":     {b.Page, policy + "; form-action 'self'", "same-origin"},
+	} {
+		h := tt.page.Header
+		if tt.page.StatusCode != http.StatusOK || h.Get("Content-Security-Policy") != tt.policy || h.Get("Cross-Origin-Opener-Policy") != tt.opener ||
+			h.Get("Cache-Control") != "no-store" || h.Get("X-Frame-Options") != "DENY" || h.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("%s: %d %v", name, tt.page.StatusCode, h)
+		}
+	}
+}
