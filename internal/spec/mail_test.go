@@ -258,6 +258,7 @@ func TestMail_SecondFactorStays(t *testing.T) {
 func TestMail_ForgottenTakesAsLong(t *testing.T) {
 	t.Parallel()
 	inbox := mailtest.Start(t, mailtest.Options{})
+	inbox.Reply(func(string, string) string { return mailtest.Hang }) // sending takes no time of this machine
 	s := oauthtest.Start(t, withMetrics, mailing(inbox))
 	const requests = 9
 	for i := range requests {
@@ -278,7 +279,8 @@ func TestMail_ForgottenTakesAsLong(t *testing.T) {
 			}
 		}
 	}
-	known, unknown := statements(t, s, requests, ask("alice")), statements(t, s, requests, ask("nobody"))
+	somebody, nobody := ask("alice"), ask("nobody")
+	known, unknown := statements(t, s, requests, somebody), statements(t, s, requests, nobody)
 	delete(known, "update mail") // of who sends it
 	delete(known, "delete mail")
 	for name, n := range map[string]int{"select end_user": 1, "insert attempt": 2, "insert ticket": 1, "insert mail": 1, "insert event": 1} {
@@ -291,7 +293,12 @@ func TestMail_ForgottenTakesAsLong(t *testing.T) {
 			t.Errorf("for nobody: %d times %s, want %d", unknown[name], name, n)
 		}
 	}
-	if a, b := shortest["alice"], shortest["nobody"]; a > 3*b || b > 3*a {
+	s.Clock.Advance(30 * time.Minute)
+	for i := range requests { // in turn, since other tests run beside this one
+		somebody(i)
+		nobody(i)
+	}
+	if a, b := shortest["alice"], shortest["nobody"]; a > 4*b || b > 4*a {
 		t.Errorf("it takes %v for somebody and %v for nobody", a, b)
 	}
 }

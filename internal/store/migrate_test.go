@@ -220,6 +220,7 @@ var ofSchema = map[int64]string{
 	9: `INSERT INTO end_user (id, username, username_key, epoch, created_at, updated_at, locale, admin)
 		VALUES ('second', 'bob', 'bob', 1, 1800000000, 1800000000, 'zh', TRUE)`,
 	10: `INSERT INTO authenticator_app (user_id, id, sealed, last_step, created_at) VALUES ('subject', 'app', 'sealed', 1, 1800000000)`,
+	11: `INSERT INTO passkey (id, user_id, public_key, sign_count, flags, name, created_at) VALUES ('credential', 'subject', 'key', 7, 29, 'phone', 1800000000)`,
 }
 
 // makeOlder makes a database of an older schema, with something in it.
