@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 			"ready":    ready,
 			"signal":   sendSignal,
 			"member":   member,
+			"gone":     gone,
 			"mode":     mode,
 		},
 	})
@@ -97,6 +98,21 @@ func send(client *http.Client, method, address string, form url.Values) (status 
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
 	return answer.StatusCode, string(text), err
+}
+
+// gone URL TEXT waits until an answer no longer holds a text: a server follows what a
+// command changes, and not at the same moment.
+func gone(ts *testscript.TestScript, _ bool, args []string) {
+	client := &http.Client{Timeout: 10 * time.Second}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		status, body, err := send(client, http.MethodGet, args[0], nil)
+		if err == nil && status == http.StatusOK && !strings.Contains(body, args[1]) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s: %d, %v, still with %s:\n%s", args[0], status, err, args[1], body)
+		}
+	}
 }
 
 // exits CODE PROGRAM ARGS... wants exactly this exit code.
