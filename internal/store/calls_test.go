@@ -165,9 +165,8 @@ func passkeyCalls(p *party) []call {
 	other := &store.Passkey{ID: "other", UserID: p.user.ID, Name: "n", CreatedAt: now}
 	use := store.PasskeyUse{ID: "credential", UserID: p.user.ID, Challenge: challenge("use"), SignCount: 1, Now: now}
 	return []call{
-		{"AddPasskey", func(ctx context.Context) error {
-			return errors.Join(p.AddPasskey(ctx, made, challenge("add"), by), p.AddPasskey(ctx, other, challenge("other"), by))
-		}},
+		{"AddPasskey", func(ctx context.Context) error { return p.AddPasskey(ctx, made, challenge("add"), by) }},
+		{"AddPasskey", func(ctx context.Context) error { return p.AddPasskey(ctx, other, challenge("other"), by) }},
 		{"Passkey", func(ctx context.Context) error { return second(p.Passkey(ctx, "credential")) }},
 		{"Passkeys", func(ctx context.Context) error { return second(p.Passkeys(ctx, p.user.ID)) }},
 		{"UsePasskey", func(ctx context.Context) error { return second(p.UsePasskey(ctx, use, by)) }},
