@@ -2,7 +2,9 @@ package account
 
 import (
 	"net/http"
+	"slices"
 
+	"github.com/hufu-auth/hufu/internal/login"
 	"github.com/hufu-auth/hufu/internal/web"
 )
 
@@ -15,13 +17,15 @@ func (e *Endpoint) activity(v *visit) error {
 	if err != nil {
 		return err
 	}
+	// Who asked for a link had not signed in, and may well have been the person.
+	own := []string{v.user.ID, login.By(v.r, "").Actor}
 	page := web.ActivityPage{Person: e.person(v)}
 	if len(events) > activityPage {
 		events = events[:activityPage]
 		page.Older = events[activityPage-1].ID
 	}
 	for _, event := range events {
-		h := web.Happening{Kind: event.Kind, At: event.At, Address: event.By.Address, Own: event.By.Actor == v.user.ID}
+		h := web.Happening{Kind: event.Kind, At: event.At, Address: event.By.Address, Own: slices.Contains(own, event.By.Actor)}
 		if event.ClientID != "" {
 			client, err := e.client(v.r.Context(), event.ClientID, v.now)
 			if err != nil {

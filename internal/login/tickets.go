@@ -139,8 +139,12 @@ func (e *Endpoint) showNewPassword(w http.ResponseWriter, r *http.Request, statu
 
 // Result shows what came of a form, at an address of its own.
 func (e *Endpoint) Result(result web.Result, path string) web.Handler {
+	next := Path
+	if result == web.ResultEmailConfirmed { // by somebody who may be signed in
+		next = AccountPath
+	}
 	return func(w http.ResponseWriter, r *http.Request) error {
-		return e.Pages.Render(w, r, http.StatusOK, web.ResultPage{Result: result, NextURL: e.Base + Path, Self: e.Base + path})
+		return e.Pages.Render(w, r, http.StatusOK, web.ResultPage{Result: result, NextURL: e.Base + next, Self: e.Base + path})
 	}
 }
 

@@ -73,31 +73,31 @@ func TestWriteText(t *testing.T) {
 	}{
 		"a link": {message(mail.Reset, "en"), `Hello alice,
 
-Somebody, we hope you, asked for a new password for your account. With this link you can choose one:
+Somebody (we hope it was you) asked for a new password for your account. Open this link to choose one:
 
 https://id.example.com/login/password?ticket=t&x=1
 
 The link works once, within 30 minutes. If it was not you, do nothing: your password stays as it is.
 
 -- 
-You get this because alice@example.com was given as the address of an account at Hufu. Nobody reads answers to it.
+You get this because alice@example.com was given as the address of an account at Hufu. This is an automatic message; please do not reply.
 https://id.example.com
 `},
 		"a notice": {message(mail.NewDevice, "zh"), `alice，您好：
 
-有人用一个从未使用过的浏览器登录了您的账号。
+有人用一个陌生的浏览器登录了您的账号。
 
-- 时间: 2026年11月29日 21:47（UTC）
-- 设备: Windows 上的 Firefox
-- 来源地址: 203.0.113.7
+- 时间：2026年11月29日 21:47（UTC）
+- 设备：Windows 上的 Firefox
+- IP 地址：203.0.113.7
 
 如果是您本人，无需任何操作。如果不是，说明有人知道您的密码：请立即设置新密码，所有设备都会随之退出登录。
 
-设置新密码:
+设置新密码：
 https://id.example.com/login/forgot
 
 -- 
-您收到这封邮件，是因为 alice@example.com 被登记为虎符 Hufu账号的邮箱。这是系统邮件，请勿回复。
+您收到这封邮件，是因为 alice@example.com 被登记为「虎符 Hufu」账号的邮箱。这是系统邮件，请勿回复。
 https://id.example.com
 `},
 		"a notice to the old address": {message(mail.EmailChanged, "en"), `Hello alice,
@@ -105,13 +105,13 @@ https://id.example.com
 Your account now has another email address. This is the last message to alice@example.com.
 
 - When: 29 November 2026, 21:47 UTC
-- With: Firefox on Windows
-- From: 203.0.113.7
+- Device: Firefox on Windows
+- IP address: 203.0.113.7
 
-If it was you, there is nothing to do. If not, tell the people who run Hufu at once.
+If it was you, there is nothing to do. If not, contact the administrator of Hufu at once.
 
 -- 
-You get this because alice@example.com was given as the address of an account at Hufu. Nobody reads answers to it.
+You get this because alice@example.com was given as the address of an account at Hufu. This is an automatic message; please do not reply.
 https://id.example.com
 `},
 	} {

@@ -83,7 +83,7 @@ func TestAccount_SecondFactor(t *testing.T) {
 		t.Errorf("recovery codes were made: %+v", found)
 	}
 	b.Open(t, "/account/activity")
-	for _, text := range []string{"Two-step sign-in turned on", "Two-step sign-in turned off", "New recovery codes made", "Recovery code used"} {
+	for _, text := range []string{"Two-step sign-in turned on", "Two-step sign-in turned off", "New recovery codes created", "Recovery code used"} {
 		if !strings.Contains(string(b.Page.Body), text) {
 			t.Errorf("the activity does not tell: %s", text)
 		}

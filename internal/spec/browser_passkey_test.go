@@ -127,7 +127,7 @@ func TestBrowser_PasskeyAddAndUse(t *testing.T) {
 	}
 	b.Click(t, "#passkey-submit")
 	b.Until(t, `!document.getElementById("passkey-message").hidden`)
-	if got := b.Text(t, "#passkey-message"); got != "This device already holds a passkey of your account." || keys.Passkeys(t) != 1 {
+	if got := b.Text(t, "#passkey-message"); got != "This device already has a passkey for your account." || keys.Passkeys(t) != 1 {
 		t.Errorf("the page says %q", got)
 	}
 	b.Open(t, s.URL+"/end-session")

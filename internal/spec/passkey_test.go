@@ -471,7 +471,7 @@ func TestPasskey_Account(t *testing.T) {
 	s := oauthtest.Start(t, oauthtest.OnLocalhost)
 	u := s.User(t, "alice")
 	b := home(t, s, "alice")
-	if b.Open(t, "/account/security"); !strings.Contains(string(b.Page.Body), "You have not added one.") {
+	if b.Open(t, "/account/security"); !strings.Contains(string(b.Page.Body), "Sign in with your fingerprint, face or screen lock.") {
 		t.Error("the page does not say that there is none")
 	}
 	b.Open(t, "/account/passkeys")
@@ -594,7 +594,7 @@ func TestPasskey_AddRefused(t *testing.T) {
 		"nobody there":                {nil, func(a *oauthtest.Passkey) { a.Flags = oauthtest.UserVerified }, refused},
 		"a backup of one without any": {nil, func(a *oauthtest.Passkey) { a.Flags |= oauthtest.BackupState }, refused},
 		"an endless id":               {nil, func(a *oauthtest.Passkey) { a.ID = make([]byte, 1024) }, refused},
-		"somebody else's":             {nil, func(a *oauthtest.Passkey) { a.ID = of.ID }, "That passkey is in use already."},
+		"somebody else's":             {nil, func(a *oauthtest.Passkey) { a.ID = of.ID }, "That passkey is already in use."},
 		"nonsense":                    {func(*testing.T, *oauthtest.Browser, *oauthtest.Passkey) string { return "{" }, nil, refused},
 		"a challenge to sign in": {func(t *testing.T, b *oauthtest.Browser, a *oauthtest.Passkey) string {
 			return a.Create(t, passkeyOptions(t, s, b))
@@ -676,7 +676,7 @@ func TestPasskey_AccountBounds(t *testing.T) {
 		s.Passkey(t, keyless)
 	}
 	options := addOptions(t, s, b)
-	if answer := add(t, b, s.NewPasskey(t).Create(t, options)); answer.StatusCode != http.StatusConflict || !strings.Contains(string(answer.Body), "as many passkeys as there can be") || b.On("passkey-form") {
+	if answer := add(t, b, s.NewPasskey(t).Create(t, options)); answer.StatusCode != http.StatusConflict || !strings.Contains(string(answer.Body), "reached the limit for passkeys") || b.On("passkey-form") {
 		t.Errorf("one too many: %d", answer.StatusCode)
 	}
 	b.Open(t, "/account/passkeys")

@@ -289,7 +289,7 @@ type Happening struct {
 	At      time.Time
 	Address string // where it came from; "" when it was no request
 	Client  string // name of the client that it is about; "" for none
-	Own     bool   // the person did it
+	Own     bool   // the person did it, or may have
 }
 
 // ActivityKinds are the kinds of events that the catalogues have words for.

@@ -77,12 +77,13 @@ type errorView struct {
 	ErrorPage
 	Key       string // prefix of its catalogue keys
 	Developer bool   // whether there is a sentence for the developer
+	Stray     bool   // no flow can have led here, so the way to the first page leaves none
 	Wait      wait
 }
 
 func (p ErrorPage) view() any {
 	reason := p.Reason.public()
-	v := errorView{ErrorPage: p, Key: "reason." + string(reason), Wait: waitFor(p.RetryAfter)}
+	v := errorView{ErrorPage: p, Key: "reason." + string(reason), Wait: waitFor(p.RetryAfter), Stray: reason == ReasonNotFound}
 	v.RestartURL = webAddress(p.RestartURL)
 	for _, r := range reasonsForDevelopers {
 		v.Developer = v.Developer || r == reason

@@ -153,7 +153,7 @@ var results = []Result{ResultMailSent, ResultPasswordSet, ResultEmailConfirmed, 
 // A ResultPage tells what came of something, and leads on.
 type ResultPage struct {
 	Result    Result
-	NextURL   string // the sign-in page, or the one that makes another link
+	NextURL   string // the sign-in page, that of the account, or the one that makes another link
 	Again     bool   // of a dead link: NextURL makes another one
 	Self      string
 	UILocales string

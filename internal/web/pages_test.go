@@ -306,6 +306,7 @@ func TestPageElementNames(t *testing.T) {
 			`href="/select-account"`, "<code>calendar:read</code>", "Read notes", ">alice</bdi>", ">acme.example</bdi>",
 		},
 		"error, redirect_uri_mismatch": {`<main id="error-page"`, `<code id="error-code">invalid_request</code>`, `<div id="error-description"`, `<code id="request-id">R1</code>`},
+		"error, not_found":             {`<a id="error-home" class="button" href="/">`},
 		"error, restart":               {`<a id="error-restart" class="button primary" href="/authorize?client_id=a">`},
 		"logout": {
 			`<form id="logout-form" method="post" action="/end-session">`, `<button id="logout-confirm" class="button primary" name="decision" value="yes">`,

@@ -1,4 +1,5 @@
-// Lets a person look at the password they type. Without scripts the button stays hidden.
+// Lets a person look at the password they type, and says so when capitals are locked.
+// Without scripts the button and the hint stay hidden.
 (function () {
   "use strict";
   var button = document.getElementById("reveal");
@@ -15,4 +16,18 @@
   });
   // Password managers save a field only when it is one of passwords.
   field.form.addEventListener("submit", function () { show(false); });
+
+  var hint = document.getElementById("caps-lock");
+  if (!hint) return;
+  function tell(locked) {
+    if (hint.hidden !== locked) return;
+    hint.hidden = !locked;
+    hint.textContent = locked ? hint.dataset.locked : "";
+  }
+  ["keydown", "keyup", "mousedown"].forEach(function (kind) {
+    field.addEventListener(kind, function (e) {
+      if (e.getModifierState) tell(e.getModifierState("CapsLock")); // what a password manager sends is no key
+    });
+  });
+  field.addEventListener("blur", function () { tell(false); });
 })();
