@@ -528,3 +528,24 @@ func TestSecondFactor_BadInput(t *testing.T) {
 		}
 	}
 }
+
+// A code that is added to a session does not make it live longer than the password that
+// began it (SE-03).
+func TestSecondFactor_StepUpKeepsTheEnd(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t, func(c *config.Config) {
+		c.SessionLifetime, c.SessionIdleLifetime = 2*time.Hour, 2*time.Hour
+	})
+	s.User(t, "alice")
+	b := home(t, s, "alice")
+	phone := withApp(t, s, "alice")
+	s.Clock.Advance(110 * time.Minute)
+	b.Open(t, "/login/second-factor")
+	if b.EnterCode(t, phone.Code(t)); signedInAs(t, s, sessionCookie(t, b)) != "alice" {
+		t.Fatalf("after the code: %s", b.Page.Request.URL)
+	}
+	s.Clock.Advance(11 * time.Minute)
+	if who := signedInAs(t, s, sessionCookie(t, b)); who != "" {
+		t.Errorf("%s is signed in for longer than a session may last", who)
+	}
+}
