@@ -371,3 +371,33 @@ func TestSessionContinuesOnlyWhatLives(t *testing.T) {
 		must(t, next(u, "second", "first"))
 	})
 }
+
+// A client that asks for a different selection of its scope each time crowds no other out
+// of the list that people throw clients out by (AC-01, SE-04).
+func TestAccessesCrowdNobodyOut(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, func(t *testing.T, open opener) {
+		p := newParty(t, open)
+		quiet := client(t, p.Store, "zzz")
+		g := p.pending("quiet")
+		g.ClientID, g.ClientEpoch = quiet.ID, quiet.Epoch
+		must(t, p.CreateGrant(t.Context(), g, nil, by))
+		for i := range 150 {
+			g := p.pending(fmt.Sprint("loud ", i))
+			g.Scope = fmt.Sprintf("read s%03d", i)
+			must(t, p.CreateGrant(t.Context(), g, nil, by))
+		}
+		all, err := p.Accesses(t.Context(), p.user.ID, now, 100)
+		must(t, err)
+		var ids []string
+		for _, a := range all {
+			ids = append(ids, a.ClientID)
+		}
+		if !slices.Equal(ids, []string{p.client.ID, quiet.ID}) {
+			t.Errorf("clients %q", ids)
+		}
+		if all, err = p.Accesses(t.Context(), p.user.ID, now, 1); err != nil || len(all) != 1 {
+			t.Errorf("the first of them: %+v, %v", all, err)
+		}
+	})
+}
