@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -34,21 +35,25 @@ var bundles = map[string][]string{
 type asset struct {
 	name, contentType string
 	content           []byte
-	packed            []byte // the same by gzip; an asset holds no secret that its size could tell
+	packed            func() []byte // the same by gzip; an asset holds no secret that its size could tell
 }
 
-// newAsset packs an asset, once.
-func newAsset(name, contentType string, content []byte) (asset, error) {
+// newAsset makes an asset, which is packed when somebody wants it so for the first time.
+func newAsset(name, contentType string, content []byte) asset {
+	return asset{name, contentType, content, sync.OnceValue(func() []byte { return pack(content) })}
+}
+
+// pack is gzip, as small as it gets; nil when that fails, and the asset goes out as it is.
+func pack(content []byte) []byte {
 	var packed bytes.Buffer
 	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
 	if err != nil {
-		return asset{}, err
+		return nil
 	}
-	if _, err := w.Write(content); err != nil {
-		return asset{}, err
+	if _, err := w.Write(content); err != nil || w.Close() != nil {
+		return nil
 	}
-	err = w.Close()
-	return asset{name, contentType, content, packed.Bytes()}, err
+	return packed.Bytes()
 }
 
 // An assetSet knows every asset by the address it is served under, and that
@@ -89,16 +94,15 @@ func loadAssets(base string) (assetSet, error) {
 }
 
 // add puts one asset into the set.
-func (s *assetSet) add(base, name string, content []byte) (err error) {
+func (s *assetSet) add(base, name string, content []byte) error {
 	contentType, ok := assetTypes[path.Ext(name)]
 	if !ok {
 		return fmt.Errorf("assets: %s is of no known type", name)
 	}
 	sum := sha256.Sum256(content)
 	address := base + "/assets/" + hex.EncodeToString(sum[:6]) + "/" + name
-	s.byPath[address], err = newAsset(name, contentType, content)
-	s.byName[name] = address
-	return err
+	s.byPath[address], s.byName[name] = newAsset(name, contentType, content), address
+	return nil
 }
 
 // path returns the address of the asset called name.
@@ -137,8 +141,10 @@ func (p *Pages) Assets() http.Handler {
 		h.Set("Vary", "Accept-Encoding")
 		content := a.content
 		if a.packed != nil && takesGzip(r) {
-			content = a.packed
-			h.Set("Content-Encoding", "gzip")
+			if packed := a.packed(); packed != nil {
+				content = packed
+				h.Set("Content-Encoding", "gzip")
+			}
 		}
 		http.ServeContent(w, r, a.name, time.Time{}, bytes.NewReader(content))
 	})

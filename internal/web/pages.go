@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -42,8 +43,8 @@ type Site struct {
 // holds no state of a request and may be used by many goroutines.
 type Pages struct {
 	site       Site
-	catalogues map[string]catalogue          // by language
-	templates  map[string]*template.Template // by language + "/" + file name
+	catalogues map[string]catalogue                          // by language
+	templates  map[string]func() (*template.Template, error) // by language + "/" + file name
 	assets     assetSet
 }
 
@@ -80,8 +81,8 @@ type pageFrame struct {
 	accent     string   // colour of the client that the page is about, "" for the site's
 }
 
-// NewPages parses all templates and catalogues, so that a mistake in one of
-// them stops the start and not a request.
+// NewPages reads the catalogues and tries the templates of an operator, so that a mistake
+// in one of them stops the start and not a request.
 func NewPages(site Site) (*Pages, error) {
 	if site.DefaultLanguage == "" {
 		site.DefaultLanguage = languages[0].code
@@ -99,7 +100,7 @@ func NewPages(site Site) (*Pages, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pages{site: site, assets: assets, catalogues: map[string]catalogue{}, templates: map[string]*template.Template{}}
+	p := &Pages{site: site, assets: assets, catalogues: map[string]catalogue{}, templates: map[string]func() (*template.Template, error){}}
 	set, err := readTemplates(site.Templates)
 	for _, l := range languages {
 		if err == nil {
@@ -115,7 +116,9 @@ func NewPages(site Site) (*Pages, error) {
 	return p, nil
 }
 
-// load parses the catalogue of one language and all templates bound to it.
+// load parses the catalogue of one language and what every page has. A page is parsed when
+// it is shown first, since most are seldom shown; that ours can be is for tests to see, and
+// an operator's are all tried here.
 func (p *Pages) load(language string, set templateSet) error {
 	c, err := loadCatalogue(language)
 	if err != nil {
@@ -125,12 +128,12 @@ func (p *Pages) load(language string, set templateSet) error {
 		c["product"] = p.site.Name
 	}
 	p.catalogues[language] = c
-	pages, err := set.parse(p.functions(c))
+	layout, err := set.layout(p.functions(c))
 	if err != nil {
 		return err
 	}
-	for name, page := range pages {
-		p.templates[language+"/"+name] = page
+	for name := range set.text {
+		p.templates[language+"/"+name] = sync.OnceValues(func() (*template.Template, error) { return set.page(layout, name) })
 	}
 	return set.check(c, p.functions(c))
 }
@@ -206,9 +209,13 @@ func (p *Pages) Render(w http.ResponseWriter, r *http.Request, status int, page 
 
 // compose executes the page's template into memory.
 func (p *Pages) compose(r *http.Request, language string, page Page, f pageFrame) ([]byte, error) {
-	t := p.templates[language+"/"+page.template()]
-	if t == nil {
+	made := p.templates[language+"/"+page.template()]
+	if made == nil {
 		return nil, errors.New("no such template")
+	}
+	t, err := made()
+	if err != nil {
+		return nil, err
 	}
 	title, err := p.catalogues[language].text(f.title)
 	if err != nil {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"html/template"
 	"io"
@@ -73,29 +74,33 @@ func sortedNames(text map[string]string) []string {
 	return names
 }
 
-// parse makes the templates of one language. layout and parts belong to every page.
-func (s templateSet) parse(functions template.FuncMap) (map[string]*template.Template, error) {
+// layout makes what belongs to every page of one language.
+func (s templateSet) layout(functions template.FuncMap) (*template.Template, error) {
 	layout := template.New("layout.html").Funcs(functions)
 	for _, name := range []string{"layout.html", "parts.html"} {
 		if err := s.add(layout, name); err != nil {
 			return nil, err
 		}
 	}
-	pages := map[string]*template.Template{}
-	for _, name := range sortedNames(s.text) {
-		page, err := layout.Clone()
-		if err != nil {
-			return nil, err
-		}
-		if err := s.add(page, name); err != nil {
-			return nil, err
-		}
-		if page.Lookup("main") == nil && name != "layout.html" && name != "parts.html" {
-			return nil, fmt.Errorf("%s defines no template \"main\"", name)
-		}
-		pages[name] = page
+	return layout, nil
+}
+
+// page makes one page in a layout, which stays as it is.
+func (s templateSet) page(layout *template.Template, name string) (*template.Template, error) {
+	if _, ok := s.text[name]; !ok {
+		return nil, errors.New("no such template")
 	}
-	return pages, nil
+	page, err := layout.Clone()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.add(page, name); err != nil {
+		return nil, err
+	}
+	if page.Lookup("main") == nil {
+		return nil, fmt.Errorf("%s defines no template \"main\"", name)
+	}
+	return page, nil
 }
 
 // add parses one file into a set of templates, under its name.
@@ -130,8 +135,12 @@ func (s templateSet) check(c catalogue, functions template.FuncMap) error {
 	// A key that is put together of what a page holds is none while that is made up.
 	anything := func(key string, _ ...any) string { return key }
 	trial["t"], trial["before"], trial["after"], trial["plural"] = anything, anything, anything, anything
+	layout, err := s.layout(trial)
+	if err != nil {
+		return err
+	}
 	for _, page := range pageKinds {
-		pages, err := s.parse(trial)
+		made, err := s.page(layout, page.template())
 		if err != nil {
 			return err
 		}
@@ -141,7 +150,7 @@ func (s templateSet) check(c catalogue, functions template.FuncMap) error {
 				view.Home, view.Script, view.Accent, view.Choices = "x", "password.js", "x", make([]languageChoice, 2)
 				view.Page = filled(page.view())
 			}
-			if err := pages[page.template()].ExecuteTemplate(io.Discard, "layout.html", view); err != nil {
+			if err := made.ExecuteTemplate(io.Discard, "layout.html", view); err != nil {
 				return err
 			}
 		}
