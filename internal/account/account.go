@@ -30,7 +30,8 @@ type Endpoint struct {
 	SignOutURL string
 	// ScopeText is the declared text of a scope in a language of the pages; "" for none.
 	ScopeText func(scope, language string) string
-	// RequireSecondFactor tells those who remove theirs that they will need another.
+	// RequireSecondFactor has everybody use a second factor before a dangerous step, and
+	// tells those who remove theirs that they will need another.
 	RequireSecondFactor bool
 }
 
@@ -116,8 +117,9 @@ func (e *Endpoint) serve(p page) web.Handler {
 		if v.user == nil || p.fresh && v.now.Sub(v.session.AuthTime) > login.FreshFor {
 			return web.Redirect(w, login.SignInURL(e.Base, login.AccountPath+p.path))
 		}
-		if p.fresh && v.user.SecondFactor && !login.HasSecondFactor(v.session) {
-			// A device that stands in for the second factor is not enough here (MF-04).
+		if p.fresh && (v.user.SecondFactor || e.RequireSecondFactor) && !login.HasSecondFactor(v.session) {
+			// A device that stands in for the second factor is not enough here (MF-04), and
+			// a session from before everybody needed one is not either.
 			return web.Redirect(w, login.SecondFactorURL(e.Base, login.AccountPath+p.path))
 		}
 		return answer(v)

@@ -34,7 +34,7 @@ func (e *Endpoint) changeEmail(v *visit) error {
 	if address == v.user.Email && v.user.EmailVerified {
 		return web.Redirect(v.w, e.Base+login.AccountPath+"/profile")
 	}
-	err := e.Links.ChangeEmail(v.r.Context(), v.user.ID, address, e.Pages.Language(v.r, ""), v.by())
+	err := e.Links.ChangeEmail(v.r.Context(), v.user.ID, v.session.UserEpoch, address, e.Pages.Language(v.r, ""), v.by())
 	if errors.Is(err, store.ErrNotLive) {
 		return e.again(v, emailPath)
 	}

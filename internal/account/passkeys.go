@@ -39,7 +39,7 @@ func (e *Endpoint) passkeysPage(v *visit, status int, problem string) error {
 
 // adding is who adds a passkey in this visit.
 func (e *Endpoint) adding(v *visit) login.Adding {
-	a := login.Adding{User: v.user, Session: v.session.SID, Browser: e.Browsers.Mark(v.r)}
+	a := login.Adding{User: v.user, Session: v.session.SID, Epoch: v.session.UserEpoch, Browser: e.Browsers.Mark(v.r)}
 	device := web.DeviceOf(v.r.UserAgent())
 	a.Device = strings.Trim(device.Browser+" · "+device.System, " ·")
 	return a
@@ -95,7 +95,7 @@ func (e *Endpoint) addPasskey(v *visit) error {
 		status, problem = http.StatusConflict, "taken"
 	case errors.Is(err, store.ErrTooMany):
 		status, problem = http.StatusConflict, "full"
-	case errors.Is(err, store.ErrNotFound): // disabled or deleted since the page was entered
+	case errors.Is(err, store.ErrNotFound): // disabled, deleted or signed out since the page was entered
 		return e.again(v, passkeysPath)
 	default:
 		return err

@@ -57,15 +57,19 @@ var (
 // or the replica, and however often a sign-in begins anew. Three codes of a million are
 // good at a moment, so who knows the password finds one in a day with a chance of one in
 // two thousand. A browser that this user has signed in with has a budget of its own: the
-// guesser does not keep the owner out.
+// guesser does not keep the owner out. All of those together have one in a thousand.
 var perSecondFactor = store.Limit{Burst: 5, Interval: 10 * time.Minute}
 
-// secondFactorBucket is the one that a try is counted against.
-func secondFactorBucket(userID, device string) bucket {
+// perUserDevices bounds what all browsers together may try that a user has signed in with:
+// whoever knew the password before there was a second factor may have made many of them.
+var perUserDevices = store.Limit{Burst: 15, Interval: 5 * time.Minute}
+
+// secondFactorBuckets are those that a try is counted against.
+func secondFactorBuckets(userID, device string) []bucket {
 	if device != "" {
-		return bucket{store.Bucket("second factor device", userID, device), perSecondFactor}
+		return []bucket{{store.Bucket("second factor device", userID, device), perSecondFactor}, {store.Bucket("second factor devices", userID), perUserDevices}}
 	}
-	return bucket{store.Bucket("second factor", userID), perSecondFactor}
+	return []bucket{{store.Bucket("second factor", userID), perSecondFactor}}
 }
 
 // Check takes the code of a user's authenticator app, or a recovery code, and returns the
@@ -80,14 +84,9 @@ func (f *Factors) Check(ctx context.Context, userID, text, device string) (facto
 	}
 	// Counted before it is judged: of any number at once no more are judged than the
 	// limit allows.
-	b := secondFactorBucket(userID, device)
-	wait, err := f.Store.Attempt(ctx, b.name, b.limit, f.Now())
-	switch {
-	case err != nil:
+	counted, err := f.count(ctx, userID, secondFactorBuckets(userID, device))
+	if err != nil {
 		return "", err
-	case wait > 0:
-		refusal := web.TooManyRequests(wait, errors.New("too many attempts at one user's second factor"))
-		return "", errors.Join(refusal, warn(ctx, f.Store, f.Now(), "second factor "+userID, func() (*store.User, error) { return f.Store.User(ctx, userID) }))
 	}
 	if isTOTP {
 		factor, err = f.checkTOTP(ctx, userID, code)
@@ -100,7 +99,33 @@ func (f *Factors) Check(ctx context.Context, userID, text, device string) (facto
 	if isAway(ctx, err) {
 		return "", err
 	}
-	return factor, errors.Join(err, f.Store.Forgive(context.WithoutCancel(ctx), b.name, b.limit)) // right, or never judged
+	return factor, errors.Join(err, f.forgive(ctx, counted)) // right, or never judged
+}
+
+// count notes a try in all buckets, or in none when one of them is full.
+func (f *Factors) count(ctx context.Context, userID string, buckets []bucket) (counted []bucket, err error) {
+	for i, b := range buckets {
+		wait, err := f.Store.Attempt(ctx, b.name, b.limit, f.Now())
+		switch {
+		case err != nil:
+			return nil, err
+		case wait > 0:
+			refusal := web.TooManyRequests(wait, errors.New("too many attempts at one user's second factor"))
+			return nil, errors.Join(refusal, f.forgive(ctx, buckets[:i]),
+				warn(ctx, f.Store, f.Now(), "second factor "+userID, func() (*store.User, error) { return f.Store.User(ctx, userID) }))
+		}
+	}
+	return buckets, nil
+}
+
+// forgive takes a try back.
+func (f *Factors) forgive(ctx context.Context, counted []bucket) error {
+	for _, b := range counted {
+		if err := f.Store.Forgive(context.WithoutCancel(ctx), b.name, b.limit); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // refused records a wrong code: whoever sent it knows the password. The limiter bounds how

@@ -143,10 +143,11 @@ var perUserEmail = store.Limit{Burst: 5, Interval: 10 * time.Minute}
 
 // ChangeEmail has a link sent to an address, by which it becomes the user's and verified:
 // another one, or the one that is known and not yet verified. Until then the old one
-// stays, and then it is told. language is that of the page, for a user who has chosen
-// none. Too many of them are refused with 429; store.ErrNotLive means that the user is
-// not in force any more.
-func (l *Links) ChangeEmail(ctx context.Context, userID, address, language string, by store.By) error {
+// stays, and then it is told. epoch is what the user is signed in under, 0 for whoever need
+// not be. language is that of the page, for a user who has chosen none. Too many of them
+// are refused with 429; store.ErrNotLive means that the user is not in force any more, or
+// was signed out meanwhile.
+func (l *Links) ChangeEmail(ctx context.Context, userID string, epoch int64, address, language string, by store.By) error {
 	wait, err := l.Store.Attempt(ctx, store.Bucket("email", userID), perUserEmail, l.Now())
 	if err != nil {
 		return err
@@ -155,6 +156,7 @@ func (l *Links) ChangeEmail(ctx context.Context, userID, address, language strin
 		return web.TooManyRequests(wait, errManyAddresses)
 	}
 	token, t := l.make(store.TicketEmail, userID, emailLife)
+	t.UserEpoch = epoch
 	m, err := l.letter(token, t, address, language, by)
 	if err != nil {
 		return err

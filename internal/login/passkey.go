@@ -57,9 +57,11 @@ const challengeLifetime = 5 * time.Minute
 // maxAnswer bounds what a browser posts of an authenticator, in bytes.
 const maxAnswer = 16 << 10
 
-// perPasskeyAddress bounds the wrong answers from one address. It is apart from the limits
-// on passwords, so that nobody who has a passkey is held up by who guesses at those.
-var perPasskeyAddress = store.Limit{Burst: 60, Interval: time.Second}
+// perPasskey bounds the wrong answers for one passkey from one network, and for all that
+// nobody has from one address. It is apart from the limits on passwords, so that nobody who
+// has a passkey is held up by who guesses at those, nor by who makes passkeys up: ids of
+// passkeys are random, and no stranger knows one.
+var perPasskey = store.Limit{Burst: 60, Interval: time.Second}
 
 // RPID is the relying party identifier for an issuer; "" when it can have none: browsers
 // know no passkeys for a host that is an address.
@@ -175,7 +177,7 @@ func (p *Passkeys) SignInOptions(browser string) (*RequestOptions, error) {
 }
 
 // SignIn returns the user whose passkey has answered, or ErrPasskey. A flood of wrong
-// answers from one address is refused with 429.
+// answers is refused with 429.
 func (p *Passkeys) SignIn(ctx context.Context, browser, answer string) (*store.User, error) {
 	web.EventOf(ctx).SignIn = web.PasskeySignIn
 	parsed, err := parseAssertion(answer)
@@ -186,7 +188,7 @@ func (p *Passkeys) SignIn(ctx context.Context, browser, answer string) (*store.U
 	if err != nil {
 		return nil, err
 	}
-	return p.counted(ctx, func() (*store.User, error) { return p.judge(ctx, parsed, challenge, "") })
+	return p.judge(ctx, parsed, challenge, "")
 }
 
 // ConfirmOptions begins a second step of somebody who is known: one of their passkeys.
@@ -211,24 +213,23 @@ func (p *Passkeys) Confirm(ctx context.Context, browser, userID, answer string) 
 	if err != nil {
 		return err
 	}
-	_, err = p.counted(ctx, func() (*store.User, error) { return p.judge(ctx, parsed, challenge, userID) })
+	_, err = p.judge(ctx, parsed, challenge, userID)
 	return err
 }
 
-// counted judges an answer within the bound of its address. What was right, or never
-// judged, is not counted.
-func (p *Passkeys) counted(ctx context.Context, judge func() (*store.User, error)) (*store.User, error) {
-	bucket := store.Bucket("passkey address", source(web.EventOf(ctx).Address))
-	wait, err := p.Store.Attempt(ctx, bucket, perPasskeyAddress, p.Now())
+// counted judges an answer within the bound of a bucket. What was right, or never judged,
+// is not counted.
+func (p *Passkeys) counted(ctx context.Context, bucket string, judge func() (*store.User, error)) (*store.User, error) {
+	wait, err := p.Store.Attempt(ctx, bucket, perPasskey, p.Now())
 	if err != nil {
 		return nil, err
 	}
 	if wait > 0 {
-		return nil, web.TooManyRequests(wait, errors.New("too many passkeys from one address were not accepted"))
+		return nil, web.TooManyRequests(wait, errors.New("too many answers of passkeys were not accepted"))
 	}
 	user, err := judge()
 	if !errors.Is(err, ErrPasskey) && !isAway(ctx, err) {
-		err = errors.Join(err, p.Store.Forgive(context.WithoutCancel(ctx), bucket, perPasskeyAddress))
+		err = errors.Join(err, p.Store.Forgive(context.WithoutCancel(ctx), bucket, perPasskey))
 	}
 	return user, err
 }
@@ -236,13 +237,23 @@ func (p *Passkeys) counted(ctx context.Context, judge func() (*store.User, error
 // judge finds the passkey, checks what it has signed, and notes that it was used. owner is
 // whose it must be; "" has the passkey say so, and its authenticator know them.
 func (p *Passkeys) judge(ctx context.Context, parsed *protocol.ParsedCredentialAssertionData, challenge store.Challenge, owner string) (*store.User, error) {
+	address := web.EventOf(ctx).Address
 	passkey, err := p.Store.Passkey(ctx, base64.RawURLEncoding.EncodeToString(parsed.RawID))
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, refusedPasskey(errors.New("nobody in force has this passkey"))
+		return p.counted(ctx, store.Bucket("passkey address", source(address)), func() (*store.User, error) {
+			return nil, refusedPasskey(errors.New("nobody in force has this passkey"))
+		})
 	}
 	if err != nil {
 		return nil, err
 	}
+	return p.counted(ctx, store.Bucket("passkey", passkey.ID, web.Network(address)), func() (*store.User, error) {
+		return p.check(ctx, passkey, parsed, challenge, owner)
+	})
+}
+
+// check is judge for a passkey that there is.
+func (p *Passkeys) check(ctx context.Context, passkey *store.Passkey, parsed *protocol.ParsedCredentialAssertionData, challenge store.Challenge, owner string) (*store.User, error) {
 	verification := protocol.VerificationRequired
 	if owner != "" {
 		verification = protocol.VerificationPreferred

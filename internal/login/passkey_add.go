@@ -49,6 +49,7 @@ type KeyParameter struct {
 type Adding struct {
 	User    *store.User
 	Session string // sid
+	Epoch   int64  // of the user, that the session is under
 	Browser string
 	Device  string // what to call a passkey of the device it is made on, when its authenticator is not known by name
 }
@@ -92,6 +93,7 @@ func (p *Passkeys) Add(ctx context.Context, a Adding, answer string) (*store.Pas
 	if err != nil {
 		return nil, err
 	}
+	challenge.UserEpoch = a.Epoch
 	passkey, err := p.verifyAttestation(a.User, parsed)
 	if err != nil {
 		return nil, refusedPasskey(err)

@@ -142,7 +142,7 @@ func (e *Endpoint) askCodeAgain(w http.ResponseWriter, r *http.Request, s *stand
 }
 
 // SetUp has somebody set up an authenticator app who cannot go on without a second factor,
-// and has proved the rest a short while ago.
+// and has proved the rest a short while ago. Who has a passkey is asked for that instead.
 func (e *Endpoint) SetUp(w http.ResponseWriter, r *http.Request) error {
 	s, form, err := e.enterStep(w, r, SetUpPath)
 	if s == nil || err != nil {
@@ -150,8 +150,17 @@ func (e *Endpoint) SetUp(w http.ResponseWriter, r *http.Request) error {
 	}
 	if r.Method == http.MethodPost && form.Get("action") == "passkey" {
 		return e.takePasskey(w, r, s, form.Get("credential"), func(status int, wrong web.SecondFactorError, _ int) error {
-			return e.showOffer(w, r, status, s, form.Get("app"), wrong)
+			return e.showOffer(w, r, status, s, "", wrong)
 		})
+	}
+	if s.passkeyURL != "" {
+		// They have a second factor. Whoever knows the password alone gives themselves no
+		// other one.
+		status := http.StatusOK
+		if r.Method == http.MethodPost {
+			status = http.StatusUnprocessableEntity
+		}
+		return e.showOffer(w, r, status, s, "", "")
 	}
 	if r.Method == http.MethodPost {
 		return e.confirmApp(w, r, s, form)
@@ -173,7 +182,11 @@ func (e *Endpoint) offerApp(w http.ResponseWriter, r *http.Request, s *standing)
 	return web.Redirect(w, e.stepURL(SetUpPath, s.way, s.half, "app", offered))
 }
 
+// showOffer shows the page: what an app is set up with, or nothing but the way by passkey.
 func (e *Endpoint) showOffer(w http.ResponseWriter, r *http.Request, status int, s *standing, offered string, wrong web.SecondFactorError) error {
+	if s.passkeyURL != "" {
+		return e.Pages.Render(w, r, status, web.SetUpFactorPage{SignInStep: e.step(w, r, s, SetUpPath), Error: wrong})
+	}
 	key, uri, err := e.Factors.Offered(s.user, e.Browsers.Mark(r), offered)
 	if err != nil {
 		return e.offerApp(w, r, s)

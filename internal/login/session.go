@@ -102,14 +102,15 @@ type proof struct {
 	amr    []string
 	at     time.Time
 	factor string // the second factor that this device stands in for from now on; "" for none
+	adds   bool   // to what the session of the browser has proved already
 }
 
 func (s *Sessions) begin(w http.ResponseWriter, r *http.Request, user *store.User, p proof) error {
 	now, id, event := s.Now(), randomID(), web.EventOf(r.Context())
 	session := &store.Session{
 		SID: randomID()[:22], UserID: user.ID, UserEpoch: user.Epoch, AuthTime: p.at, ACR: acrOf(p.amr), AMR: strings.Join(p.amr, " "),
-		Address: event.Address, UserAgent: bounded(r.UserAgent()), CreatedAt: now, ExpiresAt: now.Add(s.Lifetime),
-		NewDevice: s.Device(r, user.UsernameKey) == "",
+		Address: event.Address, UserAgent: bounded(r.UserAgent()), CreatedAt: now, ExpiresAt: p.at.Add(s.Lifetime),
+		NewDevice: s.Device(r, user.UsernameKey) == "", Continues: p.adds,
 	}
 	replaced := ""
 	if old := s.Cookies.Get(r, sessionCookie); old != "" {
@@ -125,7 +126,8 @@ func (s *Sessions) begin(w http.ResponseWriter, r *http.Request, user *store.Use
 }
 
 // StepUp has somebody who is signed in pass a second factor as well, by a code: the session goes on
-// under a new id. When the rest was proved stays as it was. factor is the second factor
+// under a new id. When the rest was proved stays as it was, and so does its end. A session
+// that was ended meanwhile is store.ErrNotLive. factor is the second factor
 // that the device stands in for from now on; "" for none.
 func (s *Sessions) StepUp(w http.ResponseWriter, r *http.Request, user *store.User, was *store.Session, factor string) error {
 	return s.stepUp(w, r, user, was, methodOTP, factor)
@@ -135,7 +137,7 @@ func (s *Sessions) StepUp(w http.ResponseWriter, r *http.Request, user *store.Us
 func (s *Sessions) stepUp(w http.ResponseWriter, r *http.Request, user *store.User, was *store.Session, method, factor string) error {
 	as := *user
 	as.Epoch = was.UserEpoch // what was proved before counts for that one alone
-	return s.begin(w, r, &as, proof{withSecondFactor(strings.Fields(was.AMR), method), was.AuthTime, factor})
+	return s.begin(w, r, &as, proof{withSecondFactor(strings.Fields(was.AMR), method), was.AuthTime, factor, true})
 }
 
 // Continue gives a browser a new session in place of was, for somebody who stays signed in
@@ -145,7 +147,7 @@ func (s *Sessions) Continue(w http.ResponseWriter, r *http.Request, was *store.S
 	now, id, event := s.Now(), randomID(), web.EventOf(r.Context())
 	session := &store.Session{
 		SID: randomID()[:22], UserID: was.UserID, UserEpoch: epoch, AuthTime: was.AuthTime, ACR: was.ACR, AMR: was.AMR,
-		Address: event.Address, UserAgent: bounded(r.UserAgent()), CreatedAt: now, ExpiresAt: now.Add(s.Lifetime),
+		Address: event.Address, UserAgent: bounded(r.UserAgent()), CreatedAt: now, ExpiresAt: was.AuthTime.Add(s.Lifetime), Continues: true,
 	}
 	if err := s.Store.CreateSession(r.Context(), session, hash(id), hash(s.Cookies.Get(r, sessionCookie)), By(r, was.UserID)); err != nil {
 		return err

@@ -162,7 +162,7 @@ func (e *Endpoint) finish(w http.ResponseWriter, r *http.Request, s *standing, m
 	if s.session != nil {
 		return e.Sessions.stepUp(w, r, s.user, s.session, method, factor)
 	}
-	return e.Sessions.begin(w, r, s.user, proof{withSecondFactor(s.amr, method), s.proved, factor})
+	return e.Sessions.begin(w, r, s.user, proof{amr: withSecondFactor(s.amr, method), at: s.proved, factor: factor})
 }
 
 // step is what the page of a step shows of the sign-in.

@@ -198,7 +198,7 @@ func (e *Endpoint) FirstAdmin(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if e.Links.Sends {
-		if err := e.Links.ChangeEmail(r.Context(), user.ID, user.Email, user.Locale, By(r, user.ID)); err != nil {
+		if err := e.Links.ChangeEmail(r.Context(), user.ID, 0, user.Email, user.Locale, By(r, user.ID)); err != nil {
 			web.EventOf(r.Context()).Failure = err // the account is there; the address can be confirmed later
 		}
 	}

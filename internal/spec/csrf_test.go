@@ -87,7 +87,7 @@ func TestCSRF_ForeignFormsChangeNothing(t *testing.T) {
 			return theUser(t, s, "bob").Epoch > 1
 		}},
 		"address": {"email-form", nil, func(t *testing.T) *oauthtest.Browser {
-			if err := s.Links.ChangeEmail(t.Context(), s.User(t, "carol").ID, "carol@example.com", "en", theOperator); err != nil {
+			if err := s.Links.ChangeEmail(t.Context(), s.User(t, "carol").ID, 0, "carol@example.com", "en", theOperator); err != nil {
 				t.Fatal(err)
 			}
 			mails := inbox.Wait(t, 1)

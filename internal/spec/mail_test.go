@@ -460,7 +460,7 @@ func TestMail_ChangeOfAddress(t *testing.T) {
 	inbox := mailtest.Start(t, mailtest.Options{})
 	s := oauthtest.Start(t, mailing(inbox))
 	u := withAddress(t, s, "alice", "old@example.com", true)
-	if err := s.Links.ChangeEmail(t.Context(), u.ID, "new@example.com", "en", store.By{Actor: u.ID}); err != nil {
+	if err := s.Links.ChangeEmail(t.Context(), u.ID, 0, "new@example.com", "en", store.By{Actor: u.ID}); err != nil {
 		t.Fatal(err)
 	}
 	first := inbox.Wait(t, 1)[0]
@@ -487,11 +487,11 @@ func TestMail_ChangeOfAddress(t *testing.T) {
 		t.Errorf("used again: %d", b.Page.StatusCode)
 	}
 	for range 4 {
-		if err := s.Links.ChangeEmail(t.Context(), u.ID, "victim@example.com", "en", store.By{Actor: u.ID}); err != nil {
+		if err := s.Links.ChangeEmail(t.Context(), u.ID, 0, "victim@example.com", "en", store.By{Actor: u.ID}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.Links.ChangeEmail(t.Context(), u.ID, "victim@example.com", "en", store.By{Actor: u.ID}); err == nil {
+	if err := s.Links.ChangeEmail(t.Context(), u.ID, 0, "victim@example.com", "en", store.By{Actor: u.ID}); err == nil {
 		t.Error("a user can have as much mail sent to others as they like")
 	}
 }

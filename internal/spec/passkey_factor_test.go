@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/hufu-auth/hufu/internal/config"
+	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/oauthtest"
 )
 
@@ -125,7 +126,7 @@ func TestPasskey_SecondFactorRefused(t *testing.T) {
 }
 
 // Who must have a second factor, and has a passkey and no authenticator app, goes on by the
-// passkey; who signs in with a passkey needs nothing else (MF-05).
+// passkey alone; who signs in with a passkey needs nothing else (MF-05).
 func TestPasskey_SatisfiesPolicy(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t, oauthtest.OnLocalhost, func(c *config.Config) { c.RequireSecondFactor = true })
@@ -138,8 +139,7 @@ func TestPasskey_SatisfiesPolicy(t *testing.T) {
 	}
 	stolen := *a
 	stolen.Key = s.NewPasskey(t).Key
-	_, fields := b.Form(t, "set-up-form")
-	answer := url.Values{"credential": {stolen.Get(t, stepOptions(t, s, b))}, "app": fields["app"]}
+	answer := url.Values{"credential": {stolen.Get(t, stepOptions(t, s, b))}}
 	if b.Submit(t, "passkey-form", answer); b.Page.StatusCode != http.StatusUnprocessableEntity || !b.On("passkey-form") {
 		t.Errorf("a wrong one: %d", b.Page.StatusCode)
 	}
@@ -234,5 +234,46 @@ func TestPasskey_StepUp(t *testing.T) {
 		if got := fmt.Sprint(s.Get(t, "/.well-known/openid-configuration").JSON("acr_values_supported")); got != want {
 			t.Errorf("passkeys %t: %s", on, got)
 		}
+	}
+}
+
+// Where a second factor is required, whoever knows the password of somebody who has a
+// passkey is asked for that: no app is offered, and none is taken that was offered before,
+// or the password alone would do (MF-04, MF-05).
+func TestPasskey_PasswordSetsNoAppUp(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		config func(*config.Config)
+		client func(*oauth.ClientMetadata)
+	}{
+		"by the server": {func(c *config.Config) { c.RequireSecondFactor = true }, trusted},
+		"by the client": {func(*config.Config) {}, func(m *oauth.ClientMetadata) { m.Trusted, m.RequireSecondFactor = true, true }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := oauthtest.Start(t, oauthtest.OnLocalhost, tt.config)
+			app := s.App(t, tt.client)
+			before := s.Browser(t)
+			before.Open(t, authorizationURL(app, "/authorize"))
+			before.SignIn(t, "alice")
+			phone := oauthtest.AuthenticatorOf(s, oauthtest.KeyOn(t, before.Page.Body))
+			a := s.Passkey(t, theUser(t, s, "alice"))
+
+			b := s.Browser(t)
+			b.Open(t, authorizationURL(app, "/authorize"))
+			if b.SignIn(t, "alice"); b.Page.StatusCode != http.StatusOK || !b.On("passkey-form") || strings.Contains(string(b.Page.Body), `id="app-key"`) {
+				t.Errorf("after the password: %d at %s\n%s", b.Page.StatusCode, b.Page.Request.URL, b.Page.Body)
+			}
+			before.Submit(t, "set-up-form", url.Values{"code": {phone.Code(t)}, "action": {"confirm"}})
+			if theUser(t, s, "alice").SecondFactor || before.Location(t) != nil {
+				t.Errorf("the password alone has set an app up: %d at %s", before.Page.StatusCode, before.Page.Request.URL)
+			}
+			if !before.On("passkey-form") {
+				t.Fatalf("the passkey is not asked for: %d at %s\n%s", before.Page.StatusCode, before.Page.Request.URL, before.Page.Body)
+			}
+			if postPasskey(t, b, a.Get(t, stepOptions(t, s, b))); b.Location(t) == nil {
+				t.Errorf("the owner: %d at %s", b.Page.StatusCode, b.Page.Request.URL)
+			}
+		})
 	}
 }

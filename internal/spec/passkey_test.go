@@ -364,6 +364,16 @@ func TestPasskey_NotLockedOut(t *testing.T) {
 	if statuses[http.StatusUnprocessableEntity] < 60 || statuses[http.StatusTooManyRequests] == 0 || len(statuses) != 2 {
 		t.Errorf("a flood: %v", statuses)
 	}
+	// Nor does it hold anybody else up, were it with passkeys that there are not.
+	made := s.NewPasskey(t)
+	made.Handle = []byte("x")
+	for range 90 {
+		s.Do(t, formRequest(t, b, s, "passkey-form", url.Values{"credential": {made.Get(t, passkeyOptions(t, s, b))}}))
+	}
+	owner := stranger(t, s)
+	if signInWith(t, s, owner, a); signedInAs(t, s, owner.Cookies(t)...) != "alice" {
+		t.Errorf("the owner behind the flood: %d %s", owner.Page.StatusCode, loginError(owner.Page))
+	}
 	// What is no answer to a challenge of ours is not counted, and the password still
 	// works.
 	if answer := postPasskey(t, b, "{}"); answer.StatusCode != http.StatusUnprocessableEntity {

@@ -58,6 +58,13 @@ var factorScenes = []scene{
 		}
 	}},
 	{"set-up-factor", "greta", opens(func(s *studio) string { return s.strict.ask("/authorize", "s", "scope", "profile") })},
+	{"set-up-factor-passkey", "petra", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		s.Passkey(t, theUser(t, s.Server, "petra"))
+		b.Keychain(t)
+		b.Open(t, s.strict.ask("/authorize", "s", "scope", "profile"))
+		b.Click(t, "#passkey-submit")
+		b.Until(t, `!document.getElementById("passkey-message").hidden`)
+	}},
 	{"set-up-factor-key", "greta", func(t *testing.T, _ *studio, b *oauthtest.Tab) { b.Click(t, "#key-details summary") }},
 	{"set-up-factor-wrong", "greta", func(t *testing.T, _ *studio, b *oauthtest.Tab) {
 		b.Type(t, "#code", "000000")

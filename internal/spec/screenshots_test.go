@@ -182,7 +182,7 @@ var scenes = []scene{
 		b.Open(t, link.URL)
 	}},
 	{"confirm-email", "", func(t *testing.T, s *studio, b *oauthtest.Tab) {
-		if err := s.Links.ChangeEmail(t.Context(), theUser(t, s.Server, "alice").ID, "alice@example.com", "", theOperator); err != nil {
+		if err := s.Links.ChangeEmail(t.Context(), theUser(t, s.Server, "alice").ID, 0, "alice@example.com", "", theOperator); err != nil {
 			t.Fatal(err)
 		}
 		b.Open(t, s.inbox.Wait(t, 1)[0].Read(t).Link())

@@ -203,6 +203,38 @@ func TestSecondFactor_Guessing(t *testing.T) {
 	}
 }
 
+// Whoever knew the password before there was a second factor has as many known browsers as
+// they made; together those try few codes more than one of them, and an unknown one keeps
+// its own budget (MF-02).
+func TestSecondFactor_GuessingWithKnownBrowsers(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t)
+	s.App(t)
+	var known []*oauthtest.Browser
+	for range 6 {
+		b := stranger(t, s)
+		b.SignIn(t, "alice")
+		known = append(known, b)
+	}
+	phone := withApp(t, s, "alice")
+	judged := 0
+	for _, b := range known {
+		b.Open(t, "/login")
+		b.SignIn(t, "alice")
+		for range 5 {
+			if b.EnterCode(t, "000000").StatusCode == http.StatusUnprocessableEntity {
+				judged++
+			}
+		}
+	}
+	if judged > 15 {
+		t.Errorf("%d codes were tried", judged)
+	}
+	if page := halfway(t, s, "alice", "/login").EnterCode(t, phone.Code(t)); page.StatusCode != http.StatusOK {
+		t.Errorf("another browser: %d", page.StatusCode)
+	}
+}
+
 // events are those of a kind, the newest first.
 func events(t *testing.T, s *oauthtest.Server, kind string) (found []store.Event) {
 	t.Helper()
@@ -526,5 +558,26 @@ func TestSecondFactor_BadInput(t *testing.T) {
 				t.Errorf("POST %s, %.20q: %d", path, code, answer.StatusCode)
 			}
 		}
+	}
+}
+
+// A code that is added to a session does not make it live longer than the password that
+// began it (SE-03).
+func TestSecondFactor_StepUpKeepsTheEnd(t *testing.T) {
+	t.Parallel()
+	s := oauthtest.Start(t, func(c *config.Config) {
+		c.SessionLifetime, c.SessionIdleLifetime = 2*time.Hour, 2*time.Hour
+	})
+	s.User(t, "alice")
+	b := home(t, s, "alice")
+	phone := withApp(t, s, "alice")
+	s.Clock.Advance(110 * time.Minute)
+	b.Open(t, "/login/second-factor")
+	if b.EnterCode(t, phone.Code(t)); signedInAs(t, s, sessionCookie(t, b)) != "alice" {
+		t.Fatalf("after the code: %s", b.Page.Request.URL)
+	}
+	s.Clock.Advance(11 * time.Minute)
+	if who := signedInAs(t, s, sessionCookie(t, b)); who != "" {
+		t.Errorf("%s is signed in for longer than a session may last", who)
 	}
 }

@@ -76,8 +76,13 @@ type Access struct {
 	Grants   int64     // in force
 }
 
+// scopesListed bounds how many different scopes of one client's grants are read for a
+// list, the longest first: one that asks for each selection of what it may have must not
+// crowd others out.
+const scopesListed = 64
+
 // Accesses lists the clients that may do something in the name of a user, by id, limit
-// rows at most. Clients that were disabled or deleted are left out: they may do nothing.
+// of them at most. Clients that were disabled or deleted are left out: they may do nothing.
 func (q *queries) Accesses(ctx context.Context, userID string, now time.Time, limit int) ([]Access, error) {
 	var all []Access
 	err := q.each(ctx, func(r fields) error {
@@ -98,7 +103,9 @@ func (q *queries) Accesses(ctx context.Context, userID string, now time.Time, li
 			}
 		}
 		return nil
-	}, `SELECT a.client_id, a.scope, a.since, a.used_at, a.grants FROM (
+	}, `SELECT client_id, scope, since, used_at, grants FROM (
+		SELECT a.client_id, a.scope, a.since, a.used_at, a.grants, DENSE_RANK() OVER (ORDER BY a.client_id) AS place,
+			ROW_NUMBER() OVER (PARTITION BY a.client_id ORDER BY LENGTH(a.scope) DESC, a.since, a.scope) AS number FROM (
 			SELECT g.client_id, g.client_epoch, g.scope, MIN(g.created_at) AS since,
 				MAX(CASE WHEN g.rotated_at > g.created_at THEN g.rotated_at ELSE g.created_at END) AS used_at, COUNT(*) AS grants
 			FROM oauth_grant g, end_user u, server v
@@ -107,7 +114,7 @@ func (q *queries) Accesses(ctx context.Context, userID string, now time.Time, li
 			UNION ALL
 			SELECT n.client_id, n.client_epoch, n.scope, n.created_at, NULL, 0 FROM consent n WHERE n.user_id = $1
 		) a JOIN client c ON c.id = a.client_id AND c.epoch = a.client_epoch AND c.disabled_at IS NULL AND c.deleted_at IS NULL
-		ORDER BY a.client_id, a.since LIMIT $3`, userID, now.Unix(), limit)
+		) b WHERE place <= $3 AND number <= $4 ORDER BY client_id, since`, userID, now.Unix(), limit, scopesListed)
 	return all, wrap("list clients of a user", err)
 }
 

@@ -343,3 +343,61 @@ func TestForgetDeleted(t *testing.T) {
 		}
 	})
 }
+
+// A session that was ended, whoever did so, does not go on in another (SE-01, SE-04): a
+// second factor that is on its way at that moment makes none.
+func TestSessionContinuesOnlyWhatLives(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, func(t *testing.T, open opener) {
+		s := open(t)
+		u, other := user(t, s, "alice"), user(t, s, "bob")
+		next := func(u *store.User, id, replaced string) error {
+			return s.CreateSession(t.Context(), &store.Session{SID: "next " + id, UserID: u.ID, UserEpoch: u.Epoch, AuthTime: now, ACR: "a", AMR: "pwd otp mfa",
+				CreatedAt: now, ExpiresAt: now.Add(time.Hour), Continues: true}, id, replaced, by)
+		}
+		for name, end := range map[string]func() error{
+			"signed out":                      func() error { return second(s.EndSession(t.Context(), "first", now, by)) },
+			"signed out from another browser": func() error { return s.EndUserSession(t.Context(), u.ID, "first", now, by) },
+			"signed out everywhere":           func() error { return s.EndOtherSessions(t.Context(), u.ID, "", now, by) },
+		} {
+			must(t, s.CreateSession(t.Context(), &store.Session{SID: "first", UserID: u.ID, UserEpoch: u.Epoch, AuthTime: now, ACR: "a", AMR: "pwd",
+				CreatedAt: now, ExpiresAt: now.Add(time.Hour)}, "first", "", by))
+			want(t, name+": another's", next(other, "second", "first"), store.ErrNotLive)
+			must(t, end())
+			want(t, name, next(u, "second", "first"), store.ErrNotLive)
+		}
+		must(t, s.CreateSession(t.Context(), &store.Session{SID: "first", UserID: u.ID, UserEpoch: u.Epoch, AuthTime: now, ACR: "a", AMR: "pwd",
+			CreatedAt: now, ExpiresAt: now.Add(time.Hour)}, "first", "", by))
+		must(t, next(u, "second", "first"))
+	})
+}
+
+// A client that asks for a different selection of its scope each time crowds no other out
+// of the list that people throw clients out by (AC-01, SE-04).
+func TestAccessesCrowdNobodyOut(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, func(t *testing.T, open opener) {
+		p := newParty(t, open)
+		quiet := client(t, p.Store, "zzz")
+		g := p.pending("quiet")
+		g.ClientID, g.ClientEpoch = quiet.ID, quiet.Epoch
+		must(t, p.CreateGrant(t.Context(), g, nil, by))
+		for i := range 150 {
+			g := p.pending(fmt.Sprint("loud ", i))
+			g.Scope = fmt.Sprintf("read s%03d", i)
+			must(t, p.CreateGrant(t.Context(), g, nil, by))
+		}
+		all, err := p.Accesses(t.Context(), p.user.ID, now, 100)
+		must(t, err)
+		var ids []string
+		for _, a := range all {
+			ids = append(ids, a.ClientID)
+		}
+		if !slices.Equal(ids, []string{p.client.ID, quiet.ID}) {
+			t.Errorf("clients %q", ids)
+		}
+		if all, err = p.Accesses(t.Context(), p.user.ID, now, 1); err != nil || len(all) != 1 {
+			t.Errorf("the first of them: %+v, %v", all, err)
+		}
+	})
+}

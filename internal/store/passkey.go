@@ -58,6 +58,9 @@ func (q *queries) Passkey(ctx context.Context, id string) (*Passkey, error) {
 type Challenge struct {
 	Text      string
 	ExpiresAt time.Time // when nobody would take an answer to it any more
+	// UserEpoch is the epoch of the user that whoever answers to add a passkey is signed in
+	// under; 0 asks for none.
+	UserEpoch int64
 }
 
 // use uses a challenge up: of all that answer it, on whatever servers, one does.
@@ -74,11 +77,14 @@ func (tx *Tx) use(ctx context.Context, c Challenge) error {
 // AddPasskey keeps a new passkey of a user and uses up the challenge that it answers:
 // ErrReplayed when that was answered before, ErrConflict when somebody has this passkey
 // already, ErrTooMany when the user has as many as may be, ErrNotFound when the user is
-// not in force.
+// not in force, or has moved on from the epoch of the challenge: whoever was signed out by
+// a new password leaves no passkey behind.
 func (s *Store) AddPasskey(ctx context.Context, p *Passkey, c Challenge, by By) error {
 	return wrap("add passkey", s.write(ctx, func(tx *Tx) error {
 		var live string // and held, so that what is counted stays as it was counted
-		if err := tx.row(ctx, `SELECT id FROM end_user WHERE id = $1 AND disabled_at IS NULL AND deleted_at IS NULL`+tx.own, p.UserID).Scan(&live); err != nil {
+		if err := tx.row(ctx, `
+			SELECT id FROM end_user
+			WHERE id = $1 AND disabled_at IS NULL AND deleted_at IS NULL AND (epoch = $2 OR $2 = 0)`+tx.own, p.UserID, c.UserEpoch).Scan(&live); err != nil {
 			return err
 		}
 		if err := tx.use(ctx, c); err != nil {

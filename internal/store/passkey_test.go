@@ -262,3 +262,20 @@ func TestRemoveLastPasskey(t *testing.T) {
 		}
 	})
 }
+
+// A password that is changed or reset while a passkey is on its way ends that too: whoever
+// was signed out adds none behind it (SE-05, MF-04).
+func TestAddPasskeyBehindAnotherPassword(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, func(t *testing.T, open opener) {
+		s := open(t)
+		u := user(t, s, "alice")
+		c := challenge("a")
+		c.UserEpoch = u.Epoch
+		must(t, s.SetPassword(t.Context(), u.ID, "$argon2id$", now, by))
+		p := &store.Passkey{ID: "credential", UserID: u.ID, CreatedAt: now}
+		want(t, "under the epoch before", s.AddPasskey(t.Context(), p, c, by), store.ErrNotFound)
+		c.UserEpoch++
+		must(t, s.AddPasskey(t.Context(), p, c, by))
+	})
+}

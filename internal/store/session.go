@@ -24,6 +24,9 @@ type Session struct {
 	SeenAt    time.Time
 	ExpiresAt time.Time // absolute
 	NewDevice bool      // the user has not signed in with this browser before
+	// Continues says that it goes on with the sign-in of the session that it replaces, and
+	// is nothing without that.
+	Continues bool
 }
 
 // Session finds the live session of a cookie by its hash, and reads who that is and
@@ -45,13 +48,17 @@ func (q *queries) Session(ctx context.Context, idHash string, now time.Time, idl
 // CreateSession makes a session for somebody who has just proved who they are,
 // in place of the one the browser had. When that was the same person's, the new
 // session keeps its name, so what is bound to it goes on; otherwise what was
-// bound to it ends.
+// bound to it ends. ErrNotLive says that the user was disabled, deleted or changed
+// meanwhile, or that the session has ended that this one was to go on with.
 func (s *Store) CreateSession(ctx context.Context, n *Session, idHash, replaced string, by By) error {
 	fresh := n.SID
 	err := s.write(ctx, func(tx *Tx) error {
 		old, current, err := tx.endSession(ctx, replaced)
 		if err != nil {
 			return err
+		}
+		if n.Continues && (!current || old.UserID != n.UserID) {
+			return ErrNotLive // and what was deleted comes back
 		}
 		if n.SID = fresh; current && old.goesOnAs(n) {
 			n.SID = old.SID

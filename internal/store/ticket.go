@@ -20,6 +20,9 @@ type Ticket struct {
 	Purpose   string
 	UserID    string
 	UserEmail string // the user's address when the link was made
+	// UserEpoch is the epoch that the user who asks for the link is signed in under; 0 for
+	// a link that takes nobody to be signed in.
+	UserEpoch int64
 	// NewEmail is the address that the link is sent to: using it shows that it is the
 	// user's, and makes it so. It is "" for a link that is handed over otherwise.
 	NewEmail    string
@@ -34,7 +37,8 @@ var requested = map[string]string{TicketReset: EventResetRequested, TicketInvita
 
 // MakeTicket makes a one-time link for a user, in place of one of the same purpose, and
 // writes the mail that brings it; nil for none. ErrNotLive: the user is disabled or gone,
-// has another address than the link goes to, or one that nobody has verified. A new
+// was signed out since, has another address than the link goes to, or one that nobody has
+// verified. A new
 // password goes to a verified address alone, or whoever has an address that somebody
 // mistyped would have the account.
 func (s *Store) MakeTicket(ctx context.Context, t *Ticket, m *Mail, by By) error {
@@ -51,11 +55,11 @@ func (tx *Tx) makeTicket(ctx context.Context, id string, t *Ticket, m *Mail, by 
 		INSERT INTO ticket (hash, purpose, user_id, user_epoch, user_email, new_email, created_at, expires_at)
 		SELECT $1, $2, u.id, u.epoch, u.email, $4, CAST($5 AS BIGINT), CAST($6 AS BIGINT)
 		FROM end_user u
-		WHERE u.id = $3 AND u.disabled_at IS NULL AND u.deleted_at IS NULL
+		WHERE u.id = $3 AND u.disabled_at IS NULL AND u.deleted_at IS NULL AND (u.epoch = $9 OR $9 = 0)
 		  AND ($4 = '' OR $2 = $7 OR u.email = $4 AND (u.email_verified OR $2 = $8))
 		ON CONFLICT (user_id, purpose) WHERE user_id <> '' DO UPDATE SET hash = excluded.hash, user_epoch = excluded.user_epoch,
 			user_email = excluded.user_email, new_email = excluded.new_email, created_at = excluded.created_at, expires_at = excluded.expires_at`,
-		t.Hash, t.Purpose, t.UserID, t.NewEmail, t.CreatedAt.Unix(), t.ExpiresAt.Unix(), TicketEmail, TicketInvitation)
+		t.Hash, t.Purpose, t.UserID, t.NewEmail, t.CreatedAt.Unix(), t.ExpiresAt.Unix(), TicketEmail, TicketInvitation, t.UserEpoch)
 	if err != nil {
 		return err
 	}

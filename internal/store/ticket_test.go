@@ -168,6 +168,9 @@ func TestMakeTicket(t *testing.T) {
 		verified, typed := withAddress(t, s, "verified", "v@example.com", true), withAddress(t, s, "typed", "t@example.com", false)
 		none, disabled := withAddress(t, s, "none", "", false), withAddress(t, s, "disabled", "d@example.com", true)
 		must(t, s.DisableUser(t.Context(), disabled.ID, now, by))
+		signedOut := linkFor(verified, store.TicketEmail, "12", "thief@example.com")
+		signedOut.UserEpoch = verified.Epoch
+		must(t, s.SetPassword(t.Context(), verified.ID, "another", now, by))
 		for name, tt := range map[string]struct {
 			ticket *store.Ticket
 			want   error
@@ -183,6 +186,7 @@ func TestMakeTicket(t *testing.T) {
 			"another address":             {linkFor(typed, store.TicketEmail, "9", "n@example.com"), nil},
 			"another address, disabled":   {linkFor(disabled, store.TicketEmail, "10", "n@example.com"), store.ErrNotLive},
 			"nobody":                      {linkFor(&store.User{ID: "nobody"}, store.TicketReset, "11", ""), store.ErrNotLive},
+			"by who was signed out since": {signedOut, store.ErrNotLive}, // (SE-05)
 		} {
 			want(t, name, s.MakeTicket(t.Context(), tt.ticket, &store.Mail{Kind: "k", Sealed: "s"}, by), tt.want)
 		}

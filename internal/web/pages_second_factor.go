@@ -132,7 +132,8 @@ func (o AppOffer) view() (v appOfferView, err error) {
 }
 
 // A SetUpFactorPage has somebody set up an authenticator app who cannot sign in without a
-// second factor; path /login/second-factor/set-up.
+// second factor, or asks for the passkey of who has one; path
+// /login/second-factor/set-up.
 type SetUpFactorPage struct {
 	SignInStep
 	AppOffer
@@ -148,7 +149,6 @@ type setUpFactorView struct {
 	SignInStep
 	Client   *clientView
 	ErrorKey string // catalogue key, "" without an error
-	Offered  string // the sealed offer
 	offer    AppOffer
 }
 
@@ -156,7 +156,7 @@ type setUpFactorView struct {
 func (v setUpFactorView) Offer() (appOfferView, error) { return v.offer.view() }
 
 func (p SetUpFactorPage) view() any {
-	v := setUpFactorView{SignInStep: p.SignInStep, Client: p.client(), Offered: p.Enrolment, offer: p.AppOffer}
+	v := setUpFactorView{SignInStep: p.SignInStep, Client: p.client(), offer: p.AppOffer}
 	v.ErrorKey, _ = p.Error.key(0)
 	return v
 }

@@ -114,7 +114,8 @@ func samples() map[string]web.Page {
 	}
 	step.PasskeyURL = "/login/second-factor/passkey"
 	pages["second factor, passkeys"] = web.SecondFactorPage{SignInStep: step, OtherURL: "/o"}
-	pages["set up, passkeys"] = web.SetUpFactorPage{SignInStep: step, AppOffer: offer}
+	pages["passkey step"] = web.SetUpFactorPage{SignInStep: step}
+	pages["passkey step, refused"] = web.SetUpFactorPage{SignInStep: step, Error: web.SecondFactorPasskey}
 	pages["set up, alone"] = web.SetUpFactorPage{SignInStep: alone, AppOffer: offer}
 	pages["recovery codes"] = web.RecoveryCodesPage{Codes: []string{"01234-ABCDE", "56789-FGHJK"}, NextURL: "/account"}
 	for _, reason := range allReasons {
@@ -359,6 +360,7 @@ func TestPageFirstFormAndButton(t *testing.T) {
 			"login": {"login-form", `id="login-submit"`}, "consent": {"consent-form", `id="consent-approve"`},
 			"logout": {"logout-form", `id="logout-confirm"`}, "select account": {"select-account-form", `class="account"`}, "form post": {"form-post", `id="form-post-submit"`},
 			"second factor": {"second-factor-form", `id="second-factor-submit"`}, "set up": {"set-up-form", `id="set-up-submit"`},
+			"passkey step": {"set-up-form", `id="set-up-cancel"`}, // a form with nothing to type into
 		}[kind]
 		if !ok {
 			if found && kind != "account" {
