@@ -13,6 +13,7 @@ func furnish(t *testing.T, s *studio) {
 	t.Helper()
 	s.User(t, "dora")
 	s.User(t, "petra")
+	s.User(t, "paula")
 	for _, userAgent := range []string{
 		"Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1",
 		"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0", "",

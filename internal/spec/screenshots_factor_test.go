@@ -58,8 +58,8 @@ var factorScenes = []scene{
 		}
 	}},
 	{"set-up-factor", "greta", opens(func(s *studio) string { return s.strict.ask("/authorize", "s", "scope", "profile") })},
-	{"set-up-factor-passkey", "petra", func(t *testing.T, s *studio, b *oauthtest.Tab) {
-		s.Passkey(t, theUser(t, s.Server, "petra"))
+	{"set-up-factor-passkey", "paula", func(t *testing.T, s *studio, b *oauthtest.Tab) {
+		s.Passkey(t, theUser(t, s.Server, "paula"))
 		b.Keychain(t)
 		b.Open(t, s.strict.ask("/authorize", "s", "scope", "profile"))
 		b.Click(t, "#passkey-submit")
