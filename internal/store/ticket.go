@@ -156,7 +156,8 @@ func (s *Store) UsePasswordTicket(ctx context.Context, t *Ticket, hash string, n
 
 // UseEmailTicket makes the address of a link the user's, and verified. The user is told
 // at the old one, if that was verified. Of all who use a link at once one does; the
-// others get ErrNotFound.
+// others get ErrNotFound, and so does who uses it for an address that is somebody else's:
+// it would name neither of them any more, and who owns it may have been led to the link.
 func (s *Store) UseEmailTicket(ctx context.Context, t *Ticket, now time.Time, by By) error {
 	kind := EventEmailVerified
 	if t.NewEmail != t.UserEmail {
@@ -169,7 +170,9 @@ func (s *Store) UseEmailTicket(ctx context.Context, t *Ticket, now time.Time, by
 		}
 		n, err := tx.exec(ctx, `
 			UPDATE end_user AS u SET email = t.new_email, email_verified = TRUE, updated_at = $3
-			FROM ticket AS t WHERE `+usable+` AND (u.email <> t.new_email OR NOT u.email_verified)`, t.Hash, TicketEmail, now.Unix())
+			FROM ticket AS t WHERE `+usable+` AND (u.email <> t.new_email OR NOT u.email_verified)
+			AND NOT EXISTS (SELECT 1 FROM end_user o WHERE o.id <> u.id AND o.email_verified AND lower(o.email) = lower(t.new_email)
+				AND o.disabled_at IS NULL AND o.deleted_at IS NULL)`, t.Hash, TicketEmail, now.Unix())
 		if err != nil {
 			return err
 		}

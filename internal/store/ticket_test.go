@@ -278,6 +278,43 @@ func TestUseEmailTicket(t *testing.T) {
 	})
 }
 
+// An address that somebody else in force has confirmed stays theirs alone, in whatever
+// case it is written; nobody is told anything (LG-06).
+func TestUseEmailTicketOfAnother(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, func(t *testing.T, open opener) {
+		for name, tt := range map[string]struct {
+			verified bool
+			end      func(s *store.Store, id string) error
+			verdict  error
+		}{
+			"confirmed by another":     {true, nil, store.ErrNotFound},
+			"not confirmed by another": {false, nil, nil},
+			"of one who is gone":       {true, func(s *store.Store, id string) error { return s.DeleteUser(t.Context(), id, now, by) }, nil},
+			"of one who is disabled":   {true, func(s *store.Store, id string) error { return s.DisableUser(t.Context(), id, now, by) }, nil},
+		} {
+			s := open(t)
+			must(t, s.SetSendsMail(t.Context(), true))
+			other := withAddress(t, s, "other", "Shared@example.com", tt.verified)
+			if tt.end != nil {
+				must(t, tt.end(s, other.ID))
+			}
+			u := withAddress(t, s, "alice", "alice@example.com", true)
+			link := made(t, s, linkFor(u, store.TicketEmail, "hash", "shared@EXAMPLE.com"))
+			events := count(t, s, `SELECT COUNT(*) FROM event`)
+			want(t, name, s.UseEmailTicket(t.Context(), link, now, by), tt.verdict)
+			after, err := s.User(t.Context(), u.ID)
+			must(t, err)
+			if changed := after.Email == "shared@EXAMPLE.com"; changed != (tt.verdict == nil) {
+				t.Errorf("%s: she has %s", name, after.Email)
+			}
+			if told := mailsOf(t, s); tt.verdict != nil && (len(told) > 0 || count(t, s, `SELECT COUNT(*) FROM event`) != events) {
+				t.Errorf("%s: told %q", name, told)
+			}
+		}
+	})
+}
+
 // The first administrator is made once, by whichever link of whichever server; then it is
 // closed for good, also when the administrator is gone (PW-08).
 func TestSetUp(t *testing.T) {
