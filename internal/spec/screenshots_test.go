@@ -321,7 +321,8 @@ func pictures(t *testing.T, s *studio, b *oauthtest.Tab, sc scene, language, dir
 		for _, w := range sizes {
 			b.Do(t, emulation.SetDeviceMetricsOverride(w.width, w.height, w.scale, w.width < 480))
 			look(t, b)
-			if w.pictured {
+			// What axe sees hangs on the colours or on the width, and not on both at once.
+			if w.pictured && (w.width < 480) == (scheme == "light") {
 				runAxe(t, b)
 			}
 			if directory == "" || !w.pictured {
