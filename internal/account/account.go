@@ -154,7 +154,7 @@ func (e *Endpoint) person(v *visit) web.Person {
 }
 
 // by says who does what v asks for.
-func (v *visit) by() store.By { return login.By(v.r, v.user.ID) }
+func (v *visit) by() store.By { return login.By(v.r.Context(), v.user.ID) }
 
 // done leads back to a page, which says what was done. It is shown once.
 func (e *Endpoint) done(v *visit, path, what string) error {

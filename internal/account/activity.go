@@ -18,7 +18,7 @@ func (e *Endpoint) activity(v *visit) error {
 		return err
 	}
 	// Who asked for a link had not signed in, and may well have been the person.
-	own := []string{v.user.ID, login.By(v.r, "").Actor}
+	own := []string{v.user.ID, login.By(v.r.Context(), "").Actor}
 	page := web.ActivityPage{Person: e.person(v)}
 	if len(events) > activityPage {
 		events = events[:activityPage]

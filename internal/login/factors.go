@@ -131,13 +131,7 @@ func (f *Factors) forgive(ctx context.Context, counted []bucket) error {
 // refused records a wrong code: whoever sent it knows the password. The limiter bounds how
 // many of these there can be.
 func (f *Factors) refused(ctx context.Context, userID string) error {
-	return f.Store.Record(ctx, store.Event{At: f.Now(), Kind: store.EventSignInFailed, By: byUser(ctx, userID), UserID: userID, Detail: "second factor"})
-}
-
-// byUser says that somebody did it to their own account.
-func byUser(ctx context.Context, userID string) store.By {
-	event := web.EventOf(ctx)
-	return store.By{Actor: userID, Address: event.Address, RequestID: event.RequestID, UserAgent: bounded(event.UserAgent)}
+	return f.Store.Record(ctx, store.Event{At: f.Now(), Kind: store.EventSignInFailed, By: By(ctx, userID), UserID: userID, Detail: "second factor"})
 }
 
 func (f *Factors) checkTOTP(ctx context.Context, userID, code string) (factor string, err error) {
@@ -169,7 +163,7 @@ func (f *Factors) checkRecovery(ctx context.Context, userID, code string) error 
 	if err != nil {
 		return err
 	}
-	err = f.Store.UseRecoveryCode(ctx, userID, tag, f.Now(), byUser(ctx, userID))
+	err = f.Store.UseRecoveryCode(ctx, userID, tag, f.Now(), By(ctx, userID))
 	if errors.Is(err, store.ErrNotFound) {
 		return ErrWrongCode
 	}
@@ -198,7 +192,7 @@ func (f *Factors) RenewRecoveryCodes(ctx context.Context, userID string) (codes 
 	if err != nil {
 		return nil, err
 	}
-	return codes, f.Store.RenewRecoveryCodes(ctx, userID, hashes, f.Now(), byUser(ctx, userID))
+	return codes, f.Store.RenewRecoveryCodes(ctx, userID, hashes, f.Now(), By(ctx, userID))
 }
 
 // An enrolment is an authenticator app on its way: until it has shown a code, only the
@@ -269,7 +263,7 @@ func (f *Factors) Confirm(ctx context.Context, user *store.User, browser, sealed
 		return "", nil, err
 	}
 	app := &store.AuthenticatorApp{ID: randomID()[:22], UserID: user.ID, Sealed: kept, LastStep: step, CreatedAt: f.Now()}
-	made, err := f.Store.AddAuthenticatorApp(ctx, app, user.Epoch, hashes, byUser(ctx, user.ID))
+	made, err := f.Store.AddAuthenticatorApp(ctx, app, user.Epoch, hashes, By(ctx, user.ID))
 	if err != nil || !made {
 		return app.ID, nil, err
 	}

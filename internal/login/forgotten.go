@@ -111,7 +111,7 @@ func (e *Endpoint) sendReset(r *http.Request, name string) error {
 	if wait > 0 {
 		u = &store.User{}
 	}
-	err = e.Links.SendReset(ctx, u, e.Pages.Language(r, ""), By(r, ""))
+	err = e.Links.SendReset(ctx, u, e.Pages.Language(r, ""), By(r.Context(), ""))
 	if errors.Is(err, store.ErrNotLive) { // as much is written for nobody
 		_, err = e.Links.Store.Attempt(ctx, store.Bucket("forgotten by nobody", randomID()), forgottenByNobody, now)
 	}

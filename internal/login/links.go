@@ -2,7 +2,6 @@ package login
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -175,10 +174,10 @@ func (l *Links) FirstAdmin(ctx context.Context) (*Link, error) {
 	return l.link(token, t), nil
 }
 
-// By is who causes a change with a request: a user by subject, or "" for somebody who has
+// By is who causes a change, with the request of a context: a user by subject, or "" for somebody who has
 // not signed in.
-func By(r *http.Request, userID string) store.By {
-	event := web.EventOf(r.Context())
+func By(ctx context.Context, userID string) store.By {
+	event := web.EventOf(ctx)
 	if userID == "" {
 		userID = "nobody"
 	}

@@ -277,10 +277,9 @@ func (p *Passkeys) check(ctx context.Context, passkey *store.Passkey, parsed *pr
 
 // use notes that a passkey was used, and tells of a count that went back.
 func (p *Passkeys) use(ctx context.Context, used *store.Passkey, challenge store.Challenge) error {
-	event := web.EventOf(ctx)
 	back, err := p.Store.UsePasskey(ctx, store.PasskeyUse{
 		ID: used.ID, UserID: used.UserID, Challenge: challenge, SignCount: used.SignCount, Flags: used.Flags, Tolerate: p.TolerateCount, Now: p.Now(),
-	}, store.By{Actor: used.UserID, Address: event.Address, RequestID: event.RequestID, UserAgent: bounded(event.UserAgent)})
+	}, By(ctx, used.UserID))
 	switch {
 	case errors.Is(err, store.ErrReplayed):
 		return refusedPasskey(errors.New("the challenge was answered before"))
@@ -289,7 +288,7 @@ func (p *Passkeys) use(ctx context.Context, used *store.Passkey, challenge store
 	case err != nil:
 		return err
 	case back:
-		p.Log.Warn("the sign count of a passkey went back: there may be a copy of it", "request_id", event.RequestID,
+		p.Log.Warn("the sign count of a passkey went back: there may be a copy of it", "request_id", web.EventOf(ctx).RequestID,
 			"user", used.UserID, "passkey", used.Name, "count", used.SignCount, "tolerated", p.TolerateCount)
 		if !p.TolerateCount {
 			return refusedPasskey(errors.New("its sign count went back: there may be a copy of it (passkey_sign_count)"))

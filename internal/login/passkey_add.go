@@ -11,7 +11,6 @@ import (
 	"github.com/go-webauthn/webauthn/protocol"
 
 	"github.com/hufu-auth/hufu/internal/store"
-	"github.com/hufu-auth/hufu/internal/web"
 )
 
 // CreationOptions is what a page asks the browser to make a passkey with, in the JSON of
@@ -102,8 +101,7 @@ func (p *Passkeys) Add(ctx context.Context, a Adding, answer string) (*store.Pas
 	if passkey.Name == "" && passkey.Attachment != RoamingAuthenticator {
 		passkey.Name = PasskeyName(a.Device)
 	}
-	event := web.EventOf(ctx)
-	err = p.Store.AddPasskey(ctx, passkey, challenge, store.By{Actor: a.User.ID, Address: event.Address, RequestID: event.RequestID, UserAgent: bounded(event.UserAgent)})
+	err = p.Store.AddPasskey(ctx, passkey, challenge, By(ctx, a.User.ID))
 	if errors.Is(err, store.ErrReplayed) {
 		return nil, refusedPasskey(errors.New("the challenge was answered before"))
 	}

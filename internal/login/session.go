@@ -116,7 +116,7 @@ func (s *Sessions) begin(w http.ResponseWriter, r *http.Request, user *store.Use
 	if old := s.Cookies.Get(r, sessionCookie); old != "" {
 		replaced = hash(old)
 	}
-	if err := s.Store.CreateSession(r.Context(), session, hash(id), replaced, By(r, user.ID)); err != nil {
+	if err := s.Store.CreateSession(r.Context(), session, hash(id), replaced, By(r.Context(), user.ID)); err != nil {
 		return err
 	}
 	event.UserID = user.ID
@@ -149,7 +149,7 @@ func (s *Sessions) Continue(w http.ResponseWriter, r *http.Request, was *store.S
 		SID: randomID()[:22], UserID: was.UserID, UserEpoch: epoch, AuthTime: was.AuthTime, ACR: was.ACR, AMR: was.AMR,
 		Address: event.Address, UserAgent: bounded(r.UserAgent()), CreatedAt: now, ExpiresAt: was.AuthTime.Add(s.Lifetime), Continues: true,
 	}
-	if err := s.Store.CreateSession(r.Context(), session, hash(id), hash(s.Cookies.Get(r, sessionCookie)), By(r, was.UserID)); err != nil {
+	if err := s.Store.CreateSession(r.Context(), session, hash(id), hash(s.Cookies.Get(r, sessionCookie)), By(r.Context(), was.UserID)); err != nil {
 		return err
 	}
 	s.Cookies.Set(w, sessionCookie, id, s.Lifetime)

@@ -99,7 +99,7 @@ func (e *Endpoint) NewPassword(w http.ResponseWriter, r *http.Request) error {
 		page.Problem, page.Busy, page.RetryAfter = refused.problem, refused.busy, refused.retryAfter
 		return e.showNewPassword(w, r, refused.status, page)
 	}
-	err = e.Links.Store.UsePasswordTicket(r.Context(), s.ticket, hash, e.Links.Now(), By(r, s.ticket.UserID))
+	err = e.Links.Store.UsePasswordTicket(r.Context(), s.ticket, hash, e.Links.Now(), By(r.Context(), s.ticket.UserID))
 	if isDead(err) {
 		return e.dead(w, r, s.ticket.Purpose, err)
 	}
@@ -155,7 +155,7 @@ func (e *Endpoint) ConfirmEmail(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if r.Method == http.MethodPost {
-		err := e.Links.Store.UseEmailTicket(r.Context(), s.ticket, e.Links.Now(), By(r, s.ticket.UserID))
+		err := e.Links.Store.UseEmailTicket(r.Context(), s.ticket, e.Links.Now(), By(r.Context(), s.ticket.UserID))
 		if isDead(err) {
 			return e.dead(w, r, s.ticket.Purpose, err)
 		}
@@ -187,7 +187,7 @@ func (e *Endpoint) FirstAdmin(w http.ResponseWriter, r *http.Request) error {
 	if status != 0 {
 		return e.showFirstAdmin(w, r, status, page)
 	}
-	err = e.Links.Store.SetUp(r.Context(), s.ticket.Hash, user, e.Links.Now(), By(r, user.ID))
+	err = e.Links.Store.SetUp(r.Context(), s.ticket.Hash, user, e.Links.Now(), By(r.Context(), user.ID))
 	switch {
 	case errors.Is(err, store.ErrConflict):
 		page.NameProblem = web.NameTaken
@@ -198,7 +198,7 @@ func (e *Endpoint) FirstAdmin(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if e.Links.Sends {
-		if err := e.Links.ChangeEmail(r.Context(), user.ID, 0, user.Email, user.Locale, By(r, user.ID)); err != nil {
+		if err := e.Links.ChangeEmail(r.Context(), user.ID, 0, user.Email, user.Locale, By(r.Context(), user.ID)); err != nil {
 			web.EventOf(r.Context()).Failure = err // the account is there; the address can be confirmed later
 		}
 	}

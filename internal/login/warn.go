@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/hufu-auth/hufu/internal/store"
-	"github.com/hufu-auth/hufu/internal/web"
 )
 
 // perWarning is how often the owner of an account is told that somebody guesses at it.
@@ -29,7 +28,5 @@ func warn(ctx context.Context, s *store.Store, now time.Time, name string, find 
 	if err != nil {
 		return err
 	}
-	event := web.EventOf(ctx)
-	by := store.By{Actor: "nobody", Address: event.Address, RequestID: event.RequestID, UserAgent: bounded(event.UserAgent)}
-	return s.Record(ctx, store.Event{At: now, Kind: store.EventThrottled, By: by, UserID: user.ID})
+	return s.Record(ctx, store.Event{At: now, Kind: store.EventThrottled, By: By(ctx, ""), UserID: user.ID})
 }
