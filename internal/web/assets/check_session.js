@@ -77,14 +77,17 @@
   }
 
   // A browser that keeps cookies from frames of other sites seems to have nobody signed
-  // in. To say changed there would have the client ask again and again.
-  function answer(verdict, reply) {
-    if (verdict !== "changed" || state() !== "" || !document.hasStorageAccess) return reply(verdict);
+  // in. To say changed there would have the client ask again and again. Over plain http, as
+  // on one's own machine, every browser keeps them.
+  function answer(verdict, origin, reply) {
+    if (verdict !== "changed" || state() !== "") return reply(verdict);
+    if (location.protocol === "http:" && new URL(origin).hostname !== location.hostname) return reply("error");
+    if (!document.hasStorageAccess) return reply(verdict);
     document.hasStorageAccess().then(function (has) { reply(has ? verdict : "error"); }, function () { reply(verdict); });
   }
 
   window.addEventListener("message", function (e) {
     if (!e.source || e.source === window || !e.origin || e.origin === "null") return;
-    answer(judge(e.data, e.origin), function (text) { e.source.postMessage(text, e.origin); });
+    answer(judge(e.data, e.origin), e.origin, function (text) { e.source.postMessage(text, e.origin); });
   });
 })();
