@@ -1,10 +1,12 @@
 package oauthtest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +16,7 @@ import (
 	"github.com/chromedp/cdproto/audits"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
@@ -26,6 +29,11 @@ import (
 // stepTimeout bounds one step of a Tab. Pages answer in milliseconds; a machine
 // under the race detector and other tests takes its time.
 const stepTimeout = 30 * time.Second
+
+// program is the browser that tabs are of: OAUTHTEST_BROWSER, by default the whole
+// Chromium. Debian's chromium-headless-shell has its pages without what is around them,
+// for half of the time.
+var program = cmp.Or(os.Getenv("OAUTHTEST_BROWSER"), "chromium")
 
 // chromium is the one browser process of a test binary, begun with the first tab.
 var chromium struct {
@@ -43,7 +51,8 @@ func startChromium() (context.Context, error) {
 		return chromium.ctx, nil
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("renderer-process-limit", "2"), // tabs share them; to start one takes longer than most pages
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-domain-reliability", true), chromedp.Flag("no-proxy-server", true),
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"),
@@ -444,6 +453,12 @@ func (b *Tab) Keys(t testing.TB, keys ...string) {
 func (b *Tab) Type(t testing.TB, selector, text string) {
 	t.Helper()
 	b.Do(t, press(selector), chromedp.Evaluate(fmt.Sprintf(`document.querySelector(%q).select()`, selector), nil), chromedp.KeyEvent(text))
+}
+
+// Paste replaces what a field holds by a text from the clipboard.
+func (b *Tab) Paste(t testing.TB, selector, text string) {
+	t.Helper()
+	b.Do(t, press(selector), chromedp.Evaluate(fmt.Sprintf(`document.querySelector(%q).select()`, selector), nil), input.InsertText(text))
 }
 
 // SignIn fills in the sign-in page that is open and presses its button.

@@ -140,7 +140,7 @@ func tourImplicit(t *testing.T, p *tour) {
 		t.Fatalf("the page found the answer: %t", filled)
 	}
 	if !p.scripts { // a person copies the address
-		p.Type(t, "#answer", p.URL(t).String())
+		p.Paste(t, "#answer", p.URL(t).String())
 	}
 	p.Follow(t, "#run-fragment .primary")
 	look(t, p.Tab)
