@@ -152,6 +152,9 @@ func takes(names ...string) cobra.PositionalArgs {
 		case len(args) < len(names):
 			return fmt.Errorf("%s: %s is missing", cmd.CommandPath(), names[len(args)])
 		case len(args) > len(names):
+			if cmd.Flags().Lookup("username") != nil {
+				return fmt.Errorf("%s: %q is one argument too many; a user name goes behind --username", cmd.CommandPath(), args[len(names)])
+			}
 			return fmt.Errorf("%s: %q is one argument too many", cmd.CommandPath(), args[len(names)])
 		}
 		for i, arg := range args {

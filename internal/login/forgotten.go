@@ -37,7 +37,7 @@ func (e *Endpoint) Forgotten(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		return e.showForgotten(w, r, http.StatusOK, web.ForgottenPage{Request: form.Get("request"), Username: form.Get("username")})
+		return e.showForgotten(w, r, http.StatusOK, web.ForgottenPage{Request: form.Get("request"), Return: e.returnTo(form), Username: form.Get("username")})
 	}
 	form, err := oauth.ParseForm(r)
 	if err != nil {
@@ -46,7 +46,7 @@ func (e *Endpoint) Forgotten(w http.ResponseWriter, r *http.Request) error {
 	if err := e.Browsers.CheckForm(r, form); err != nil {
 		return err
 	}
-	page := web.ForgottenPage{Request: form.Get("request"), Username: strings.TrimSpace(form.Get("username"))}
+	page := web.ForgottenPage{Request: form.Get("request"), Return: e.returnTo(form), Username: strings.TrimSpace(form.Get("username"))}
 	if page.Username == "" {
 		page.Error = web.ForgottenIncomplete
 		return e.showForgotten(w, r, http.StatusUnprocessableEntity, page)
@@ -60,11 +60,12 @@ func (e *Endpoint) Forgotten(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return web.Redirect(w, withRequest(e.Base, ForgottenSentPath, page.Request))
+	return web.Redirect(w, e.stepURL(ForgottenSentPath, way{page.Request, page.Return}, ""))
 }
 
 func (e *Endpoint) showForgotten(w http.ResponseWriter, r *http.Request, status int, page web.ForgottenPage) error {
-	page.Action, page.BackURL, page.Self = e.Base+ForgottenPath, withRequest(e.Base, Path, page.Request), withRequest(e.Base, ForgottenPath, page.Request)
+	g := way{page.Request, page.Return}
+	page.Action, page.BackURL, page.Self = e.Base+ForgottenPath, e.againURL(g), e.stepURL(ForgottenPath, g, "")
 	if len(page.Username) > maxEmail {
 		page.Username = ""
 	}
@@ -78,9 +79,9 @@ func (e *Endpoint) ForgottenSent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	request := form.Get("request")
+	g := way{form.Get("request"), e.returnTo(form)}
 	return e.Pages.Render(w, r, http.StatusOK, web.ResultPage{
-		Result: web.ResultMailSent, NextURL: withRequest(e.Base, Path, request), Self: withRequest(e.Base, ForgottenSentPath, request),
+		Result: web.ResultMailSent, NextURL: e.againURL(g), Self: e.stepURL(ForgottenSentPath, g, ""),
 	})
 }
 

@@ -193,11 +193,3 @@ func IsEmail(text string) bool {
 	return found && name != "" && domain != "" && len(text) <= 254 && utf8.ValidString(text) &&
 		!strings.Contains(domain, "@") && !strings.ContainsFunc(text, bad)
 }
-
-// withRequest is the address of a page that carries a sealed request on; "" for none.
-func withRequest(base, path, request string) string {
-	if request == "" {
-		return base + path
-	}
-	return base + path + "?request=" + url.QueryEscape(request)
-}

@@ -67,13 +67,16 @@ func (e *Endpoint) Serve(w http.ResponseWriter, r *http.Request) error {
 	if len(page.Username) > maxUsername {
 		page.Username = ""
 	}
-	if page.Return != "" && page.Username == "" {
+	if page.Request == "" && page.Username == "" {
 		session, err := e.Sessions.Current(r)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if session != nil { // a step that wants to be sure that it is still the same person
+		case session == nil:
+		case page.Return != "": // a step that wants to be sure that it is still the same person
 			page.Username, page.Confirm = session.Username, true
+		default:
+			page.SignedIn, page.AccountURL = session.Username, e.Base+AccountPath
 		}
 	}
 	return e.show(w, r, http.StatusOK, page)
@@ -123,7 +126,7 @@ func (e *Endpoint) show(w http.ResponseWriter, r *http.Request, status int, page
 		page.Self = SignInURL(e.Base, page.Return)
 	}
 	if e.Links.Sends {
-		page.ForgotURL = withRequest(e.Base, ForgottenPath, page.Request)
+		page.ForgotURL = e.stepURL(ForgottenPath, way{page.Request, page.Return}, "")
 	}
 	if e.Passkeys != nil {
 		page.PasskeyURL = e.Base + PasskeyPath

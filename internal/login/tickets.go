@@ -144,7 +144,9 @@ func (e *Endpoint) Result(result web.Result, path string) web.Handler {
 		next = AccountPath
 	}
 	return func(w http.ResponseWriter, r *http.Request) error {
-		return e.Pages.Render(w, r, http.StatusOK, web.ResultPage{Result: result, NextURL: e.Base + next, Self: e.Base + path})
+		return e.Pages.Render(w, r, http.StatusOK, web.ResultPage{
+			Result: result, NextURL: e.Base + next, Self: e.Base + path, Mailed: result == web.ResultSetUp && e.Links.Sends,
+		})
 	}
 }
 

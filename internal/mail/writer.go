@@ -24,6 +24,9 @@ type Writer struct {
 	// Forgotten is where somebody gets a new password who has lost theirs, or from whom
 	// it was taken.
 	Forgotten string
+	// Fill and Letters are the colours of a button and of what stands on it, as CSS writes
+	// them with six digits.
+	Fill, Letters string
 	// DefaultLanguage is "en" or "zh", for a reader of whom nothing is known.
 	DefaultLanguage string
 
@@ -67,6 +70,7 @@ type view struct {
 	Button, Link                                     string // "" for a letter without
 	Facts                                            []fact
 	Issuer                                           string
+	Fill, Letters                                    string
 }
 
 // A fact is a line of a notice.
@@ -104,7 +108,7 @@ func (w *Writer) view(c catalogue, language string, m *Message) (v view, err err
 		}
 		return said
 	}
-	v = view{Lang: tags[language], Product: c["product"], Issuer: w.Issuer, Hello: say("hello"), Foot: say("foot")}
+	v = view{Lang: tags[language], Product: c["product"], Issuer: w.Issuer, Fill: w.Fill, Letters: w.Letters, Hello: say("hello"), Foot: say("foot")}
 	kind := string(m.Kind)
 	v.Subject, v.Text, v.After = say(kind+".subject"), say(kind+".text"), say(kind+".after")
 	switch {

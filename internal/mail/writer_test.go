@@ -15,7 +15,7 @@ const hostile = "\"><script>alert('x')</script>{product}\r\nBcc: mallory@example
 
 func newWriter(t testing.TB) *mail.Writer {
 	t.Helper()
-	w, err := mail.NewWriter(mail.Writer{Issuer: "https://id.example.com", Forgotten: "https://id.example.com/login/forgot", DefaultLanguage: "en"})
+	w, err := mail.NewWriter(mail.Writer{Fill: "#123456", Letters: "#fedcba", Issuer: "https://id.example.com", Forgotten: "https://id.example.com/login/forgot", DefaultLanguage: "en"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +49,9 @@ func TestWrite(t *testing.T) {
 			}
 			if han := strings.ContainsFunc(l.Subject+l.Text, func(r rune) bool { return unicode.Is(unicode.Han, r) }); han != (language == "zh") {
 				t.Errorf("%s in %s: Chinese in it: %v", kind, language, han)
+			}
+			if kind != mail.EmailChanged && !strings.Contains(l.HTML, "background-color:#123456;color:#fedcba") {
+				t.Errorf("%s in %s: the button has not the site's colours:\n%s", kind, language, l.HTML)
 			}
 			if !strings.Contains(l.Text, "alice") || !strings.Contains(l.HTML, "alice") {
 				t.Errorf("%s in %s does not say to whom it speaks", kind, language)

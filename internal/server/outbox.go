@@ -55,7 +55,10 @@ func (s *Server) newOutbox(o Options) (*outbox, error) {
 	if !s.Links.Sends {
 		return nil, nil //nolint:nilnil // there is none, and nothing is wrong
 	}
-	writer, err := mail.NewWriter(mail.Writer{Site: c.SiteName, Issuer: c.Issuer, Forgotten: c.Issuer + login.ForgottenPath, DefaultLanguage: c.DefaultLanguage})
+	fill, letters := web.ButtonColors(c.AccentColor)
+	writer, err := mail.NewWriter(mail.Writer{
+		Site: c.SiteName, Issuer: c.Issuer, Forgotten: c.Issuer + login.ForgottenPath, DefaultLanguage: c.DefaultLanguage, Fill: fill, Letters: letters,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -168,6 +168,30 @@ func TestMail_ForgottenPassword(t *testing.T) {
 	}
 }
 
+// Who has forgotten the password gets back to where they wanted to go in their account; and
+// the sign-in page says so when somebody is signed in already.
+func TestMail_ForgottenLeadsBack(t *testing.T) {
+	t.Parallel()
+	s, _ := mailingServer(t)
+	s.User(t, "alice")
+	b := s.Browser(t)
+	b.Open(t, "/account/apps")
+	b.Open(t, followed(t, b, "login-forgot"))
+	back := followed(t, b, "forgot-back")
+	b.Submit(t, "forgot-form", url.Values{"username": {"alice"}})
+	for name, address := range map[string]string{"before": back, "after": followed(t, b, "result-next")} {
+		if b.Open(t, address); b.Page.Request.URL.Path != "/login" || b.Page.Request.URL.Query().Get("return") != "/account/apps" {
+			t.Errorf("%s: at %s", name, b.Page.Request.URL)
+		}
+	}
+	if b.SignIn(t, "alice"); b.Page.Request.URL.Path != "/account/apps" {
+		t.Errorf("at %s", b.Page.Request.URL)
+	}
+	if b.Open(t, "/login"); !b.On("login-signed-in") || !b.On("login-form") {
+		t.Errorf("the sign-in page does not say who is signed in:\n%s", b.Page.Body)
+	}
+}
+
 // Whether there is an account by a name, and whether its address is confirmed, nobody
 // learns from the page: the answer is the same, as much is written, and only who reads
 // the mail knows (LG-06).

@@ -75,6 +75,9 @@ func TestSetUp_FirstAdministrator(t *testing.T) {
 	if b.Submit(t, "first-admin-form", good); !b.On("set-up-done") || b.Page.Request.URL.Path != "/login/first-administrator/done" {
 		t.Fatalf("%d\n%s", b.Page.StatusCode, b.Page.Body)
 	}
+	if !b.On("set-up-mailed") {
+		t.Error("nobody says that there is mail")
+	}
 	u := theUser(t, s, "root")
 	if !u.Admin || u.Username != "Root" || u.Email != "root@example.com" || u.EmailVerified {
 		t.Errorf("the administrator is %+v", u)

@@ -132,6 +132,20 @@ func (c color) button() button {
 	return button{c, lighten(c, 0.2), until(darken(c, 0.85), darken, c)}
 }
 
+// jade is the colour of Hufu itself, as hufu.css has it.
+var jade = color{0x0e, 0x6b, 0x58}
+
+// ButtonColors are the colours of a button of a site with an accent colour, and of the
+// letters on it, as CSS writes them with six digits. Without one it is Hufu's own.
+func ButtonColors(accent string) (fill, letters string) {
+	rgb, ok := oauth.ParseColor(accent)
+	if !ok {
+		rgb = jade
+	}
+	b := color(rgb).button()
+	return b.fill.String(), b.on.String()
+}
+
 // accentSheet is the stylesheet that gives pages the accent of a colour. Whatever the
 // colour is, its variants keep the contrast of WCAG AA on every surface of ours.
 func accentSheet(rgb color) []byte {

@@ -17,6 +17,7 @@ var forgottenErrors = []ForgottenError{ForgottenIncomplete, ForgottenThrottled}
 type ForgottenPage struct {
 	Action     string
 	Request    string // the sealed authorization request that the person came with; "" for none
+	Return     string // path below the issuer that the sign-in leads to without one; "" for none
 	FormToken  string
 	Username   string // filled in already
 	BackURL    string // the sign-in page
@@ -155,6 +156,7 @@ type ResultPage struct {
 	Result    Result
 	NextURL   string // the sign-in page, that of the account, or the one that makes another link
 	Again     bool   // of a dead link: NextURL makes another one
+	Mailed    bool   // of the first administrator: a link is on its way that confirms the address
 	Self      string
 	UILocales string
 }

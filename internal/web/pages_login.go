@@ -127,6 +127,8 @@ type LoginPage struct {
 	Request    string  // the sealed authorization request; "" when nobody asked, which also hides Cancel
 	Return     string  // path below the issuer that a sign-in without a request leads to; "" for none
 	Confirm    bool    // somebody is signed in, and asked to prove it once more
+	SignedIn   string  // user name of who is signed in and need not do so again; "" for nobody
+	AccountURL string  // where to look after an account
 	FormToken  string
 	PasskeyURL string // where the browser gets a challenge for a passkey; "" offers none
 	Username   string // filled in already, as login_hint or the last attempt had it

@@ -2,6 +2,7 @@ package web
 
 import (
 	"html/template"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -175,13 +176,20 @@ type TwoStepPage struct {
 	Required    bool              // who removes it has to set up another
 }
 
-func (TwoStepPage) template() string   { return "account_second_factor.html" }
-func (p TwoStepPage) frame() pageFrame { return p.accountFrame("twostep.title") }
+func (TwoStepPage) template() string { return "account_second_factor.html" }
+func (p TwoStepPage) frame() pageFrame {
+	f := p.accountFrame("twostep.title")
+	if len(p.NewCodes) > 0 {
+		f.script = codesScript
+	}
+	return f
+}
 
 // A twoStepView is what account_second_factor.html reads.
 type twoStepView struct {
 	personView
 	Of       TwoStepPage
+	NewCodes codeList
 	ErrorKey string // catalogue key, "" without an error
 }
 
@@ -189,7 +197,7 @@ type twoStepView struct {
 func (v twoStepView) Offer() (appOfferView, error) { return v.Of.Offer.view() }
 
 func (p TwoStepPage) view() any {
-	v := twoStepView{personView: p.in(sectionSecurity), Of: p}
+	v := twoStepView{personView: p.in(sectionSecurity), Of: p, NewCodes: listCodes(p.NewCodes)}
 	v.ErrorKey, _ = p.Error.key(0)
 	return v
 }
@@ -205,13 +213,26 @@ type RecoveryCodesPage struct {
 func (RecoveryCodesPage) template() string { return "recovery_codes.html" }
 
 func (p RecoveryCodesPage) frame() pageFrame {
-	return pageFrame{title: "recovery.title", uiLocales: p.UILocales, flow: true}
+	return pageFrame{title: "recovery.title", uiLocales: p.UILocales, script: codesScript, flow: true}
 }
 
 // A recoveryCodesView is what recovery_codes.html reads.
 type recoveryCodesView struct {
-	Codes []string
+	Codes codeList
 	Next  string
+}
+
+// codesScript copies recovery codes.
+const codesScript = "codes.js"
+
+// A codeList is what the part "recovery-codes" reads.
+type codeList struct {
+	Codes []string
+	File  template.URL // the same as a file, which a browser can save without any script
+}
+
+func listCodes(codes []string) codeList {
+	return codeList{codes, template.URL("data:text/plain;charset=utf-8," + url.PathEscape(strings.Join(codes, "\n")+"\n"))} //nolint:gosec // escaped
 }
 
 func (p RecoveryCodesPage) view() any {
@@ -219,5 +240,5 @@ func (p RecoveryCodesPage) view() any {
 	if strings.TrimSpace(next) == "" {
 		next = "/"
 	}
-	return recoveryCodesView{p.Codes, next}
+	return recoveryCodesView{listCodes(p.Codes), next}
 }

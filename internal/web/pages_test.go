@@ -75,8 +75,10 @@ func samples() map[string]web.Page {
 		"consent, no scope": web.ConsentPage{Client: acme, Username: "alice", Action: "/consent", Request: "sealed", FormToken: "token"},
 	}
 	pages["login, forgotten"] = web.LoginPage{Action: "/login", FormToken: "token", ForgotURL: "/login/forgot"}
+	pages["login, signed in"] = web.LoginPage{Action: "/login", FormToken: "token", SignedIn: "alice", AccountURL: "/account"}
 	pages["forgot"] = web.ForgottenPage{Action: "/login/forgot", FormToken: "token", BackURL: "/login"}
 	pages["forgot, came with a request"] = web.ForgottenPage{Action: "/login/forgot", Request: "sealed", Username: "alice", FormToken: "token", BackURL: "/login?request=sealed"}
+	pages["forgot, came from an account"] = web.ForgottenPage{Action: "/login/forgot", Return: "/account/password", FormToken: "token", BackURL: "/login?return=%2Faccount%2Fpassword"}
 	pages["forgot, empty"] = web.ForgottenPage{Action: "/login/forgot", FormToken: "token", BackURL: "/login", Error: web.ForgottenIncomplete}
 	pages["forgot, too many"] = web.ForgottenPage{Action: "/login/forgot", FormToken: "token", BackURL: "/login", Error: web.ForgottenThrottled}
 	pages["forgot, wait"] = web.ForgottenPage{Action: "/login/forgot", FormToken: "token", BackURL: "/login", Error: web.ForgottenThrottled, RetryAfter: 100}
@@ -94,6 +96,7 @@ func samples() map[string]web.Page {
 	for _, result := range []web.Result{web.ResultMailSent, web.ResultPasswordSet, web.ResultEmailConfirmed, web.ResultSetUp, web.ResultLinkDead} {
 		pages["result, "+string(result)] = web.ResultPage{Result: result, NextURL: "/login"}
 	}
+	pages["result, mailed"] = web.ResultPage{Result: web.ResultSetUp, NextURL: "/login", Mailed: true}
 	pages["result, another link"] = web.ResultPage{Result: web.ResultLinkDead, Again: true, NextURL: "/login/forgot"}
 	maps.Copy(pages, accountSamples())
 	for _, e := range []web.LoginError{web.LoginFailed, web.LoginIncomplete, web.LoginThrottled, web.LoginBusy, web.LoginStale, web.LoginPasskey} {
@@ -271,7 +274,12 @@ func TestPageRendersInBothLanguages(t *testing.T) {
 func TestPageElementNames(t *testing.T) {
 	pages, all := newPages(t, web.Site{}), samples()
 	for name, wants := range map[string][]string{
-		"login, forgotten": {`<a id="login-forgot" href="/login/forgot">`},
+		"login, forgotten":             {`<a id="login-forgot" href="/login/forgot">`},
+		"login, signed in":             {`id="login-signed-in"`, `<bdi>alice</bdi>`, `<a id="login-account" href="/account">`, `<form id="login-form"`},
+		"forgot, came from an account": {`<input type="hidden" name="return" value="/account/password">`},
+		"recovery codes":               {`<ul id="recovery-codes"`, `<a id="save-codes" class="button small" href="data:text/plain;charset=utf-8,01234-ABCDE%0A56789-FGHJK%0A" download="recovery-codes.txt">`, `<button id="copy-codes" class="button small" type="button" hidden>`, "/codes.js"},
+		"passkey step":                 {`id="passkey-lost"`},
+		"result, mailed":               {`id="set-up-mailed"`},
 		"forgot": {
 			`<form id="forgot-form" method="post" action="/login/forgot">`, `<input id="username" name="username" `, `<button id="forgot-submit" class="button primary">`,
 			`<a id="forgot-back" class="button quiet" href="/login">`, `autocomplete="username"`,
