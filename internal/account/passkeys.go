@@ -68,21 +68,27 @@ func (e *Endpoint) changePasskeys(v *visit) error {
 		}
 		return e.done(v, passkeysPath, "passkey_named")
 	case "remove":
-		err := e.Store.RemovePasskey(v.r.Context(), v.user.ID, id, v.now, v.by())
-		if errors.Is(err, store.ErrLast) {
+		err := e.Store.RemovePasskey(v.r.Context(), v.user.ID, v.user.Epoch, id, v.now, v.by())
+		switch {
+		case err == nil:
+			return e.done(v, passkeysPath, "passkey_removed")
+		case errors.Is(err, store.ErrLast):
 			web.EventOf(v.r.Context()).Failure = oauth.Refuse(oauth.InvalidRequest, "the last means to sign in stays", err)
 			return e.passkeysPage(v, http.StatusConflict, "last")
+		case errors.Is(err, store.ErrNotLive): // changed in another window meanwhile
+			return e.again(v, passkeysPath)
 		}
-		if err != nil {
-			return notTheirs(err)
-		}
-		return e.done(v, passkeysPath, "passkey_removed")
+		return notTheirs(err)
 	}
 	return oauth.Errorf(oauth.InvalidRequest, "action must be add, rename or remove")
 }
 
 func (e *Endpoint) addPasskey(v *visit) error {
 	_, err := e.Passkeys.Add(v.r.Context(), e.adding(v), v.form.Get("credential"))
+	if err == nil && !login.HasSecondFactor(v.session) {
+		// Who has just made a passkey, and was known to it, has passed a second factor.
+		err = e.Sessions.StepUpByPasskey(v.w, v.r, v.user, v.session)
+	}
 	status, problem := http.StatusUnprocessableEntity, ""
 	switch {
 	case err == nil:
@@ -95,7 +101,7 @@ func (e *Endpoint) addPasskey(v *visit) error {
 		status, problem = http.StatusConflict, "taken"
 	case errors.Is(err, store.ErrTooMany):
 		status, problem = http.StatusConflict, "full"
-	case errors.Is(err, store.ErrNotFound): // disabled, deleted or signed out since the page was entered
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrNotLive): // disabled, deleted or signed out since the page was entered
 		return e.again(v, passkeysPath)
 	default:
 		return err

@@ -59,25 +59,30 @@ func (e *Endpoint) changeSecondFactor(v *visit) error {
 	case "confirm":
 		return e.confirmApp(v)
 	case "renew":
-		codes, err := e.Factors.RenewRecoveryCodes(v.r.Context(), v.user.ID)
-		if errors.Is(err, store.ErrNotFound) { // removed in another window
-			return e.asItIs(v)
-		}
+		codes, err := e.Factors.RenewRecoveryCodes(v.r.Context(), v.user)
 		if err != nil {
-			return err
+			return e.overtaken(v, err)
 		}
 		return e.showCodes(v, codes)
 	case "remove":
-		err := e.Store.RemoveAuthenticatorApp(v.r.Context(), v.user.ID, v.form.Get("id"), v.now, v.by())
-		if errors.Is(err, store.ErrNotFound) { // the same
-			return e.asItIs(v)
-		}
+		err := e.Store.RemoveAuthenticatorApp(v.r.Context(), v.user.ID, v.user.Epoch, v.form.Get("id"), v.now, v.by())
 		if err != nil {
-			return err
+			return e.overtaken(v, err)
 		}
 		return e.done(v, "/security", "factor_removed")
 	}
 	return oauth.Errorf(oauth.InvalidRequest, "action must be confirm, renew or remove")
+}
+
+// overtaken answers for what was removed or changed in another window meanwhile.
+func (e *Endpoint) overtaken(v *visit, err error) error {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return e.asItIs(v)
+	case errors.Is(err, store.ErrNotLive):
+		return e.again(v, secondFactorPath)
+	}
+	return err
 }
 
 // asItIs shows how things stand, to somebody whose page knew it otherwise.
@@ -89,9 +94,6 @@ func (e *Endpoint) confirmApp(v *visit) error {
 	offered, code := v.form.Get("app"), v.form.Get("code")
 	if code == "" {
 		return e.offerApp(v, http.StatusUnprocessableEntity, offered, web.SecondFactorIncomplete)
-	}
-	if v.user.Epoch != v.session.UserEpoch { // changed since the session was read
-		return e.again(v, secondFactorPath)
 	}
 	_, codes, err := e.Factors.Confirm(v.r.Context(), v.user, e.Browsers.Mark(v.r), offered, code)
 	switch {

@@ -39,7 +39,7 @@ func (a *app) userPasskey() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		err = o.Store.RemovePasskey(ctx, u.ID, args[1], a.now(), operator)
+		err = o.Store.RemovePasskey(ctx, u.ID, u.Epoch, args[1], a.now(), operator)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			return fmt.Errorf("user %q has no passkey %q", u.Username, args[1])

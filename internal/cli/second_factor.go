@@ -51,7 +51,7 @@ func (a *app) userSecondFactor() *cobra.Command {
 			return fmt.Errorf("user %q has no second factor", u.Username)
 		}
 		for _, f := range factors {
-			err := o.Store.RemoveAuthenticatorApp(ctx, u.ID, f.ID, a.now(), operator)
+			err := o.Store.RemoveAuthenticatorApp(ctx, u.ID, u.Epoch, f.ID, a.now(), operator)
 			if err != nil && !errors.Is(err, store.ErrNotFound) { // somebody else was quicker
 				return err
 			}

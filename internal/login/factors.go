@@ -128,10 +128,10 @@ func (f *Factors) forgive(ctx context.Context, counted []bucket) error {
 	return nil
 }
 
-// refused records a wrong code: whoever sent it knows the password. The limiter bounds how
-// many of these there can be.
+// refused records a wrong code: whoever sent it knows the password, and may be anybody. The
+// limiter bounds how many of these there can be.
 func (f *Factors) refused(ctx context.Context, userID string) error {
-	return f.Store.Record(ctx, store.Event{At: f.Now(), Kind: store.EventSignInFailed, By: By(ctx, userID), UserID: userID, Detail: "second factor"})
+	return f.Store.Record(ctx, store.Event{At: f.Now(), Kind: store.EventSignInFailed, By: By(ctx, ""), UserID: userID, Detail: "second factor"})
 }
 
 func (f *Factors) checkTOTP(ctx context.Context, userID, code string) (factor string, err error) {
@@ -186,13 +186,14 @@ func (f *Factors) recoverySet(userID string) (shown, hashes []string, err error)
 }
 
 // RenewRecoveryCodes makes new codes for a user who has a second factor, and lets the old
-// ones die; store.ErrNotFound when they have none. Nobody can read the codes again.
-func (f *Factors) RenewRecoveryCodes(ctx context.Context, userID string) (codes []string, err error) {
-	codes, hashes, err := f.recoverySet(userID)
+// ones die; store.ErrNotFound when they have none, store.ErrNotLive when they have changed
+// since they were read. Nobody can read the codes again.
+func (f *Factors) RenewRecoveryCodes(ctx context.Context, user *store.User) (codes []string, err error) {
+	codes, hashes, err := f.recoverySet(user.ID)
 	if err != nil {
 		return nil, err
 	}
-	return codes, f.Store.RenewRecoveryCodes(ctx, userID, hashes, f.Now(), By(ctx, userID))
+	return codes, f.Store.RenewRecoveryCodes(ctx, user.ID, user.Epoch, hashes, f.Now(), By(ctx, user.ID))
 }
 
 // An enrolment is an authenticator app on its way: until it has shown a code, only the

@@ -36,6 +36,7 @@ const (
 	sessionCookie = "session"
 	deviceCookie  = "device"
 	deviceAge     = 400 * 24 * time.Hour // the longest a browser keeps a cookie
+	signInLength  = 16
 )
 
 func hash(id string) string {
@@ -81,14 +82,24 @@ func (s *Sessions) find(r *http.Request, idle time.Duration) (*store.Session, er
 	return session, nil
 }
 
-// Mark is a name of the browser's session that changes with every sign-in; ""
-// when the browser has none. A request that demands a new sign-in remembers the
-// one it found.
+// Mark is a name of the sign-in that the browser's session began with; "" when the browser
+// has none. A session that goes on under a new id keeps it. A request that demands a new
+// sign-in remembers the one it found.
 func (s *Sessions) Mark(r *http.Request) string {
 	if id := s.Cookies.Get(r, sessionCookie); id != "" {
-		return hash("mark " + id)[:16]
+		return hash("mark " + signInOf(id))[:16]
 	}
 	return ""
+}
+
+// newID makes the id of a session: what names its sign-in, and 256 random bits.
+func newID(signIn string) string { return signIn + "." + randomID() }
+
+// signInOf is what names the sign-in in the id of a session. An id from before ids had one
+// is a name by itself.
+func signInOf(id string) string {
+	signIn, _, _ := strings.Cut(id, ".")
+	return signIn[:min(len(signIn), signInLength)]
 }
 
 // Begin signs a user in: a new session under a new id, in place of the one the
@@ -106,14 +117,18 @@ type proof struct {
 }
 
 func (s *Sessions) begin(w http.ResponseWriter, r *http.Request, user *store.User, p proof) error {
-	now, id, event := s.Now(), randomID(), web.EventOf(r.Context())
+	old, signIn := s.Cookies.Get(r, sessionCookie), randomID()[:signInLength]
+	if p.adds {
+		signIn = signInOf(old)
+	}
+	now, id, event := s.Now(), newID(signIn), web.EventOf(r.Context())
 	session := &store.Session{
 		SID: randomID()[:22], UserID: user.ID, UserEpoch: user.Epoch, AuthTime: p.at, ACR: acrOf(p.amr), AMR: strings.Join(p.amr, " "),
 		Address: event.Address, UserAgent: bounded(r.UserAgent()), CreatedAt: now, ExpiresAt: p.at.Add(s.Lifetime),
 		NewDevice: s.Device(r, user.UsernameKey) == "", Continues: p.adds,
 	}
 	replaced := ""
-	if old := s.Cookies.Get(r, sessionCookie); old != "" {
+	if old != "" {
 		replaced = hash(old)
 	}
 	if err := s.Store.CreateSession(r.Context(), session, hash(id), replaced, By(r.Context(), user.ID)); err != nil {
@@ -133,7 +148,12 @@ func (s *Sessions) StepUp(w http.ResponseWriter, r *http.Request, user *store.Us
 	return s.stepUp(w, r, user, was, methodOTP, factor)
 }
 
-// stepUp does it by any method.
+// StepUpByPasskey does so by a passkey.
+func (s *Sessions) StepUpByPasskey(w http.ResponseWriter, r *http.Request, user *store.User, was *store.Session) error {
+	return s.stepUp(w, r, user, was, methodKey, "")
+}
+
+// stepUp does so by any method.
 func (s *Sessions) stepUp(w http.ResponseWriter, r *http.Request, user *store.User, was *store.Session, method, factor string) error {
 	as := *user
 	as.Epoch = was.UserEpoch // what was proved before counts for that one alone
@@ -144,12 +164,13 @@ func (s *Sessions) stepUp(w http.ResponseWriter, r *http.Request, user *store.Us
 // although the epoch of the user has moved on: it was proved as before who they are, and
 // when.
 func (s *Sessions) Continue(w http.ResponseWriter, r *http.Request, was *store.Session, epoch int64) error {
-	now, id, event := s.Now(), randomID(), web.EventOf(r.Context())
+	old := s.Cookies.Get(r, sessionCookie)
+	now, id, event := s.Now(), newID(signInOf(old)), web.EventOf(r.Context())
 	session := &store.Session{
 		SID: randomID()[:22], UserID: was.UserID, UserEpoch: epoch, AuthTime: was.AuthTime, ACR: was.ACR, AMR: was.AMR,
 		Address: event.Address, UserAgent: bounded(r.UserAgent()), CreatedAt: now, ExpiresAt: was.AuthTime.Add(s.Lifetime), Continues: true,
 	}
-	if err := s.Store.CreateSession(r.Context(), session, hash(id), hash(s.Cookies.Get(r, sessionCookie)), By(r.Context(), was.UserID)); err != nil {
+	if err := s.Store.CreateSession(r.Context(), session, hash(id), hash(old), By(r.Context(), was.UserID)); err != nil {
 		return err
 	}
 	s.Cookies.Set(w, sessionCookie, id, s.Lifetime)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -487,12 +488,62 @@ func TestSecondFactor_RememberedDevice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Store.RemoveAuthenticatorApp(t.Context(), u.ID, registered.ID, s.Clock.Now(), theOperator); err != nil {
+	if err := s.Store.RemoveAuthenticatorApp(t.Context(), u.ID, theUser(t, s, "alice").Epoch, registered.ID, s.Clock.Now(), theOperator); err != nil {
 		t.Fatal(err)
 	}
 	phone = withApp(t, s, "alice")
 	if !again(b, "alice") {
 		t.Error("the device outlives the app")
+	}
+}
+
+// Who signs a browser out from afar does not want it to stand in for the code any more:
+// neither the one that is named, nor any other when all are. It may do so again once the
+// code was entered there (SE-04, MF-05).
+func TestSecondFactor_RememberedDeviceSignedOut(t *testing.T) {
+	t.Parallel()
+	for _, all := range []bool{false, true} {
+		name := map[bool]string{false: "that one", true: "all"}[all]
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := oauthtest.Start(t)
+			s.User(t, "alice")
+			phone := withApp(t, s, "alice")
+			lost := s.Browser(t)
+			lost.UserAgent = "Lost/1"
+			enter := func() {
+				lost.Open(t, "/login")
+				lost.SignIn(t, "alice")
+			}
+			remember := func() {
+				enter()
+				lost.Submit(t, "second-factor-form", url.Values{"code": {phone.Code(t)}, "remember": {"1"}})
+			}
+			remember()
+			if enter(); lost.On("second-factor-form") {
+				t.Fatal("the device is not remembered")
+			}
+			s.Clock.Advance(time.Minute)
+			b := halfway(t, s, "alice", "/account/sessions")
+			b.EnterCode(t, phone.Code(t))
+			_, fields := b.Form(t, "end-others-form")
+			fields.Set("end", "others")
+			if !all {
+				sessions, err := s.Store.Sessions(t.Context(), theUser(t, s, "alice").ID, s.Clock.Now(), time.Hour, 10)
+				ok(t, err)
+				i := slices.IndexFunc(sessions, func(s store.Session) bool { return s.UserAgent == "Lost/1" })
+				fields.Set("end", sessions[i].SID)
+			}
+			send(t, s, b, "/account/sessions", fields)
+			if enter(); !lost.On("second-factor-form") {
+				t.Errorf("it stands in for the code still: at %s", lost.Page.Request.URL)
+			}
+			s.Clock.Advance(time.Minute)
+			remember()
+			if enter(); lost.On("second-factor-form") {
+				t.Error("it is never remembered again")
+			}
+		})
 	}
 }
 

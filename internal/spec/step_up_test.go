@@ -142,6 +142,47 @@ func TestStepUp_AuthTime(t *testing.T) {
 	}
 }
 
+// Who steps a session up, or has another password in it, has not signed in anew: a request
+// that demands a sign-in, and began before, is not content with that (AZ-04).
+func TestStepUp_IsNoSignIn(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(t *testing.T, b *oauthtest.Browser, app *oauthtest.App, phone *oauthtest.Authenticator){
+		"a second factor": func(t *testing.T, b *oauthtest.Browser, app *oauthtest.App, phone *oauthtest.Authenticator) {
+			b.Open(t, authorizationURL(app, "/authorize", "acr_values", acrMFA))
+			b.EnterCode(t, phone.Code(t))
+		},
+		"another password": func(t *testing.T, b *oauthtest.Browser, _ *oauthtest.App, phone *oauthtest.Authenticator) {
+			b.Open(t, "/account/password")
+			b.EnterCode(t, phone.Code(t))
+			b.Submit(t, "password-form", url.Values{"password": {"another long password"}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := oauthtest.Start(t)
+			app := s.App(t, trusted)
+			b := stranger(t, s)
+			b.SignIn(t, "alice")
+			phone := withApp(t, s, "alice")
+			b.Open(t, authorizationURL(app, "/authorize", "prompt", "login"))
+			resume := resumed(b)
+			before := sessionCookie(t, b)
+			change(t, b, app, phone)
+			if sessionCookie(t, b).Value == before.Value || signedInAs(t, s, b.Cookies(t)...) != "alice" {
+				t.Fatal("the session did not go on under another id")
+			}
+			if b.Open(t, resume); !b.On("login-form") {
+				t.Errorf("at %s without a sign-in", b.Page.Request.URL)
+			}
+		})
+	}
+}
+
+// resumed is where the request of the sign-in page that is open goes on.
+func resumed(b *oauthtest.Browser) string {
+	return "/authorize/resume?request=" + url.QueryEscape(b.Page.Request.URL.Query().Get("request"))
+}
+
 // Where the server or the client requires a second factor nobody gets through with a
 // password alone, and nobody is locked out: who has none sets one up on the way, keeps the
 // recovery codes, and goes on. A device that is remembered passes, and the password grant

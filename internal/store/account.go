@@ -32,12 +32,14 @@ func (q *queries) Sessions(ctx context.Context, userID string, now time.Time, id
 }
 
 // EndUserSession signs one browser of a user out, by the public name of its session.
-// Somebody else's is ErrNotFound, as is one that has ended.
+// Somebody else's is ErrNotFound, as is one that has ended. As it is not known which
+// browser that was, none stands in for a second factor any more.
 func (s *Store) EndUserSession(ctx context.Context, userID, sid string, now time.Time, by By) error {
 	return s.endUserSessions(ctx, userID, now, by, ErrNotFound, "signed out from another browser", `user_id = $1 AND sid = $2`, sid)
 }
 
-// EndOtherSessions signs a user out everywhere but in one browser.
+// EndOtherSessions signs a user out everywhere but in one browser, and has no browser stand
+// in for a second factor any more.
 func (s *Store) EndOtherSessions(ctx context.Context, userID, keep string, now time.Time, by By) error {
 	return s.endUserSessions(ctx, userID, now, by, nil, "signed out everywhere else", `user_id = $1 AND sid <> $2`, keep)
 }
@@ -58,6 +60,9 @@ func (s *Store) endUserSessions(ctx context.Context, userID string, now time.Tim
 			if _, err := tx.revokeOfSession(ctx, sid, now, "signed out"); err != nil {
 				return err
 			}
+		}
+		if _, err := tx.exec(ctx, `UPDATE authenticator_app SET stands_in_after = $2 WHERE user_id = $1`, userID, now.Unix()); err != nil {
+			return err
 		}
 		return tx.record(ctx, Event{At: now, Kind: EventSignOut, By: by, UserID: userID, Detail: why})
 	})

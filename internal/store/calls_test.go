@@ -123,9 +123,13 @@ func userCalls(p *party) []call {
 		{"SecondFactors", func(ctx context.Context) error { return second(p.SecondFactors(ctx, bob.ID)) }},
 		{"UseAuthenticatorApp", func(ctx context.Context) error { return p.UseAuthenticatorApp(ctx, bob.ID, "app", 1, now) }},
 		{"UseRecoveryCode", func(ctx context.Context) error { return p.UseRecoveryCode(ctx, bob.ID, "a", now, by) }},
-		{"RenewRecoveryCodes", func(ctx context.Context) error { return p.RenewRecoveryCodes(ctx, bob.ID, []string{"b"}, now, by) }},
+		{"RenewRecoveryCodes", func(ctx context.Context) error {
+			return p.RenewRecoveryCodes(ctx, bob.ID, 1, []string{"b"}, now, by)
+		}},
 		{"RecoveryCodesLeft", func(ctx context.Context) error { return second(p.RecoveryCodesLeft(ctx, bob.ID)) }},
-		{"RemoveAuthenticatorApp", func(ctx context.Context) error { return p.RemoveAuthenticatorApp(ctx, bob.ID, "app", now, by) }},
+		{"RemoveAuthenticatorApp", func(ctx context.Context) error {
+			return p.RemoveAuthenticatorApp(ctx, bob.ID, 1, "app", now, by)
+		}},
 		{"SetPassword", func(ctx context.Context) error { return p.SetPassword(ctx, bob.ID, "hash", now, by) }},
 		{"Rehash", func(ctx context.Context) error { return p.Rehash(ctx, bob.ID, "hash", "better hash") }},
 		{"DisableUser", func(ctx context.Context) error { return p.DisableUser(ctx, bob.ID, now, by) }},
@@ -171,7 +175,9 @@ func passkeyCalls(p *party) []call {
 		{"Passkeys", func(ctx context.Context) error { return second(p.Passkeys(ctx, p.user.ID)) }},
 		{"UsePasskey", func(ctx context.Context) error { return second(p.UsePasskey(ctx, use, by)) }},
 		{"RenamePasskey", func(ctx context.Context) error { return p.RenamePasskey(ctx, p.user.ID, "credential", "m") }},
-		{"RemovePasskey", func(ctx context.Context) error { return p.RemovePasskey(ctx, p.user.ID, "credential", now, by) }},
+		{"RemovePasskey", func(ctx context.Context) error {
+			return p.RemovePasskey(ctx, p.user.ID, p.user.Epoch, "credential", now, by)
+		}},
 	}
 }
 

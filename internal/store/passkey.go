@@ -174,12 +174,13 @@ func (s *Store) RenamePasskey(ctx context.Context, userID, id, name string) erro
 	}))
 }
 
-// RemovePasskey takes a passkey from a user. Nothing else ends with it. ErrNotFound when
-// they have none of that id, ErrLast when they could not sign in without it: the user has
-// no password, and no other passkey.
-func (s *Store) RemovePasskey(ctx context.Context, userID, id string, now time.Time, by By) error {
+// RemovePasskey takes a passkey from a user who is under an epoch. Nothing else ends with
+// it. ErrNotFound when they have none of that id, ErrNotLive when the user has moved on,
+// ErrLast when they could not sign in without it: the user has no password, and no other
+// passkey.
+func (s *Store) RemovePasskey(ctx context.Context, userID string, epoch int64, id string, now time.Time, by By) error {
 	return wrap("remove passkey", s.write(ctx, func(tx *Tx) error {
-		if err := tx.holdUser(ctx, userID); err != nil {
+		if err := tx.holdUser(ctx, userID, epoch); err != nil {
 			return err
 		}
 		var name string

@@ -53,10 +53,11 @@ func TestPasskey(t *testing.T) {
 		}
 		other := user(t, s, "mallory")
 		want(t, "another's, renamed", s.RenamePasskey(t.Context(), other.ID, "credential", "mine"), store.ErrNotFound)
-		want(t, "another's, removed", s.RemovePasskey(t.Context(), other.ID, "credential", now, by), store.ErrNotFound)
+		want(t, "another's, removed", s.RemovePasskey(t.Context(), other.ID, other.Epoch, "credential", now, by), store.ErrNotFound)
 		want(t, "added by somebody else", s.AddPasskey(t.Context(), &store.Passkey{ID: "credential", UserID: other.ID, CreatedAt: now}, challenge("b"), by), store.ErrConflict)
 		must(t, s.SetPassword(t.Context(), u.ID, "$argon2id$", now, by))
-		must(t, s.RemovePasskey(t.Context(), u.ID, "credential", now, by))
+		want(t, "removed by who was let in before the user changed", s.RemovePasskey(t.Context(), u.ID, u.Epoch, "credential", now, by), store.ErrNotLive)
+		must(t, s.RemovePasskey(t.Context(), u.ID, u.Epoch+1, "credential", now, by))
 		if e := lastEvent(t, s); e.Kind != store.EventPasskeyRemoved || e.UserID != u.ID || e.Detail != "Key" {
 			t.Errorf("event %+v", e)
 		}
@@ -247,7 +248,7 @@ func TestRemoveLastPasskey(t *testing.T) {
 			var callers sync.WaitGroup
 			for i := range errs {
 				callers.Go(func() {
-					errs[i] = stores[i%2].RemovePasskey(t.Context(), u.ID, fmt.Sprintf("%d of %d", i, round), now, by)
+					errs[i] = stores[i%2].RemovePasskey(t.Context(), u.ID, 1, fmt.Sprintf("%d of %d", i, round), now, by)
 				})
 			}
 			callers.Wait()
@@ -258,7 +259,7 @@ func TestRemoveLastPasskey(t *testing.T) {
 				t.Fatalf("round %d: refused %v, left %v", round, refused, left)
 			}
 			must(t, stores[0].SetPassword(t.Context(), u.ID, "$argon2id$", now, by))
-			must(t, stores[0].RemovePasskey(t.Context(), u.ID, left[0].ID, now, by))
+			must(t, stores[0].RemovePasskey(t.Context(), u.ID, 2, left[0].ID, now, by))
 		}
 	})
 }

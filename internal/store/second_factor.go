@@ -14,6 +14,9 @@ type SecondFactor struct {
 	Kind      FactorKind
 	CreatedAt time.Time
 	UsedAt    time.Time // at a sign-in, the last time; zero when it never was
+	// StandsInAfter is when the user signed browsers out: none that was to stand in for the
+	// factor before that does so any more. Zero when that never happened.
+	StandsInAfter time.Time
 }
 
 // A FactorKind is the kind of a second factor.
@@ -36,7 +39,7 @@ type AuthenticatorApp struct {
 const hasSecondFactor = `EXISTS (SELECT 1 FROM authenticator_app a WHERE a.user_id = end_user.id)`
 
 // secondFactors finds those of the user $1.
-const secondFactors = `SELECT id, 'authenticator_app', created_at, used_at FROM authenticator_app WHERE user_id = $1`
+const secondFactors = `SELECT id, 'authenticator_app', created_at, used_at, stands_in_after FROM authenticator_app WHERE user_id = $1`
 
 // SecondFactors lists those of a user, the oldest first. Recovery codes are none: they
 // stand in for one.
@@ -44,7 +47,7 @@ func (q *queries) SecondFactors(ctx context.Context, userID string) ([]SecondFac
 	var all []SecondFactor
 	err := q.each(ctx, func(r fields) error {
 		var f SecondFactor
-		err := r.Scan(&f.ID, (*string)(&f.Kind), seconds{&f.CreatedAt}, nullTime{&f.UsedAt})
+		err := r.Scan(&f.ID, (*string)(&f.Kind), seconds{&f.CreatedAt}, nullTime{&f.UsedAt}, nullTime{&f.StandsInAfter})
 		all = append(all, f)
 		return err
 	}, secondFactors+` ORDER BY 3, 1`, userID)
@@ -66,7 +69,7 @@ func (q *queries) AuthenticatorApp(ctx context.Context, userID string) (*Authent
 func (s *Store) AddAuthenticatorApp(ctx context.Context, a *AuthenticatorApp, epoch int64, recovery []string, by By) (made bool, err error) {
 	err = s.write(ctx, func(tx *Tx) error {
 		made = false
-		if err := tx.holdUser(ctx, a.UserID); err != nil {
+		if err := tx.holdUser(ctx, a.UserID, epoch); err != nil {
 			return err
 		}
 		n, err := tx.exec(ctx, `
@@ -105,14 +108,14 @@ func (tx *Tx) whyNoApp(ctx context.Context, userID string) error {
 	return err
 }
 
-// holdUser keeps whatever else would change a user's second factors waiting until the
-// commit: what one statement here relies on the next one finds as well. Of a user who is
-// gone there is nothing to hold.
-func (tx *Tx) holdUser(ctx context.Context, userID string) error {
+// holdUser keeps whatever else would change a user or their second factors waiting until
+// the commit: what one statement here relies on the next one finds as well. A user who is
+// not under the epoch any more is ErrNotLive: whoever asked was let in by what is over.
+func (tx *Tx) holdUser(ctx context.Context, userID string, epoch int64) error {
 	var id string
-	err := tx.row(ctx, `SELECT id FROM end_user WHERE id = $1`+tx.own, userID).Scan(&id)
+	err := tx.row(ctx, `SELECT id FROM end_user WHERE id = $1 AND epoch = $2`+tx.own, userID, epoch).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil
+		return ErrNotLive
 	}
 	return err
 }
@@ -131,11 +134,12 @@ func (s *Store) UseAuthenticatorApp(ctx context.Context, userID, id string, step
 	}))
 }
 
-// RemoveAuthenticatorApp takes the app of an id from a user; ErrNotFound when it is not
-// theirs. Recovery codes go with the last second factor.
-func (s *Store) RemoveAuthenticatorApp(ctx context.Context, userID, id string, now time.Time, by By) error {
+// RemoveAuthenticatorApp takes the app of an id from a user who is under an epoch;
+// ErrNotFound when it is not theirs, ErrNotLive when the user has moved on. Recovery codes
+// go with the last second factor.
+func (s *Store) RemoveAuthenticatorApp(ctx context.Context, userID string, epoch int64, id string, now time.Time, by By) error {
 	return wrap("remove authenticator app", s.write(ctx, func(tx *Tx) error {
-		if err := tx.holdUser(ctx, userID); err != nil {
+		if err := tx.holdUser(ctx, userID, epoch); err != nil {
 			return err
 		}
 		n, err := tx.exec(ctx, `DELETE FROM authenticator_app WHERE user_id = $1 AND id = $2`, userID, id)
@@ -184,10 +188,11 @@ func (s *Store) UseRecoveryCode(ctx context.Context, userID, hash string, now ti
 }
 
 // RenewRecoveryCodes puts new codes in the place of the old ones, for a user who has a
-// second factor: ErrNotFound for all others.
-func (s *Store) RenewRecoveryCodes(ctx context.Context, userID string, hashes []string, now time.Time, by By) error {
+// second factor and is under an epoch: ErrNotFound for who has none, ErrNotLive for who has
+// moved on.
+func (s *Store) RenewRecoveryCodes(ctx context.Context, userID string, epoch int64, hashes []string, now time.Time, by By) error {
 	return wrap("renew recovery codes", s.write(ctx, func(tx *Tx) error {
-		if err := tx.holdUser(ctx, userID); err != nil {
+		if err := tx.holdUser(ctx, userID, epoch); err != nil {
 			return err
 		}
 		if factors, err := tx.SecondFactors(ctx, userID); err != nil {

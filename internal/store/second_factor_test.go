@@ -70,9 +70,10 @@ func TestAuthenticatorApp(t *testing.T) {
 			t.Errorf("SecondFactor %t; factors (-want +got):\n%s", u.SecondFactor, diff)
 		}
 
-		want(t, "another's app", s.RemoveAuthenticatorApp(t.Context(), "nobody", "first", now, by), store.ErrNotFound)
-		want(t, "an app of another id", s.RemoveAuthenticatorApp(t.Context(), u.ID, "second", now, by), store.ErrNotFound)
-		must(t, s.RemoveAuthenticatorApp(t.Context(), u.ID, "first", now, by))
+		want(t, "another's app", s.RemoveAuthenticatorApp(t.Context(), "nobody", u.Epoch, "first", now, by), store.ErrNotLive)
+		want(t, "an app of another id", s.RemoveAuthenticatorApp(t.Context(), u.ID, u.Epoch, "second", now, by), store.ErrNotFound)
+		want(t, "an app, by who was let in before the user changed", s.RemoveAuthenticatorApp(t.Context(), u.ID, u.Epoch-1, "first", now, by), store.ErrNotLive)
+		must(t, s.RemoveAuthenticatorApp(t.Context(), u.ID, u.Epoch, "first", now, by))
 		if kinds(t, s, 1)[0] != store.EventSecondFactorRemoved {
 			t.Errorf("event %v", kinds(t, s, 1))
 		}
@@ -151,7 +152,7 @@ func TestRecoveryCodes(t *testing.T) {
 	eachEngine(t, func(t *testing.T, open opener) {
 		s := open(t)
 		u := newUser(t, s, "alice")
-		want(t, "renewing without a factor", s.RenewRecoveryCodes(t.Context(), u.ID, []string{"z"}, now, by), store.ErrNotFound)
+		want(t, "renewing without a factor", s.RenewRecoveryCodes(t.Context(), u.ID, u.Epoch, []string{"z"}, now, by), store.ErrNotFound)
 		_, err := s.AddAuthenticatorApp(t.Context(), app(u, "first"), u.Epoch, []string{"a", "b", "c"}, by)
 		must(t, err)
 		errs := make([]error, 16)
@@ -173,7 +174,8 @@ func TestRecoveryCodes(t *testing.T) {
 			t.Errorf("%d winners, event %+v", winners, e)
 		}
 		want(t, "somebody else's", s.UseRecoveryCode(t.Context(), "nobody", "b", now, by), store.ErrNotFound)
-		must(t, s.RenewRecoveryCodes(t.Context(), u.ID, []string{"x", "y"}, now, by))
+		want(t, "renewing, by who was let in before the user changed", s.RenewRecoveryCodes(t.Context(), u.ID, u.Epoch-1, []string{"z"}, now, by), store.ErrNotLive)
+		must(t, s.RenewRecoveryCodes(t.Context(), u.ID, u.Epoch, []string{"x", "y"}, now, by))
 		want(t, "an old one", s.UseRecoveryCode(t.Context(), u.ID, "b", now, by), store.ErrNotFound)
 		must(t, s.UseRecoveryCode(t.Context(), u.ID, "x", now, by))
 		if left, err := s.RecoveryCodesLeft(t.Context(), u.ID); err != nil || left != 1 {
@@ -195,10 +197,10 @@ func TestSecondFactorRaces(t *testing.T) {
 			callers.Go(func() {
 				_, _ = s.AddAuthenticatorApp(t.Context(), app(u, id), u.Epoch, []string{"a" + id}, by)
 			})
-			callers.Go(func() { _ = s.RenewRecoveryCodes(t.Context(), u.ID, []string{"r" + id}, now, by) })
+			callers.Go(func() { _ = s.RenewRecoveryCodes(t.Context(), u.ID, u.Epoch, []string{"r" + id}, now, by) })
 			callers.Go(func() {
 				if a, err := s.AuthenticatorApp(t.Context(), u.ID); err == nil {
-					_ = s.RemoveAuthenticatorApp(t.Context(), u.ID, a.ID, now, by)
+					_ = s.RemoveAuthenticatorApp(t.Context(), u.ID, u.Epoch, a.ID, now, by)
 				}
 			})
 		}

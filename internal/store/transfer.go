@@ -112,7 +112,7 @@ var exportTables = []moved{
 		user_agent TEXT, due_at BIGINT, attempts BIGINT, expires_at BIGINT`),
 	table("revoked_token", "jti TEXT, expires_at BIGINT"),
 	table("attempt", "bucket TEXT, full_at BIGINT"),
-	table("authenticator_app", "user_id TEXT, id TEXT, sealed TEXT, last_step BIGINT, created_at BIGINT, used_at BIGINT"),
+	table("authenticator_app", "user_id TEXT, id TEXT, sealed TEXT, last_step BIGINT, created_at BIGINT, used_at BIGINT, stands_in_after BIGINT"),
 	table("recovery_code", "user_id TEXT, hash TEXT, created_at BIGINT"),
 	table("event", `id TEXT, at BIGINT, kind TEXT, actor TEXT, user_id TEXT, client_id TEXT, grant_id TEXT, address TEXT,
 		request_id TEXT, detail TEXT`),
