@@ -46,7 +46,6 @@ type Route struct {
 type page struct {
 	path  string
 	fresh bool // asks for another sign-in when the last one was long ago
-	keys  bool // and for a passkey, where there is one: here one gets another key to the account
 	show  func(v *visit) error
 	take  func(v *visit) error // nil when there is no form
 }
@@ -69,7 +68,7 @@ func (e *Endpoint) Routes() []Route {
 		{path: "/profile", show: e.showProfile, take: e.saveProfile},
 		{path: "/security", show: e.security},
 		{path: "/password", fresh: true, show: e.showPassword, take: e.changePassword},
-		{path: secondFactorPath, fresh: true, keys: true, show: e.showSecondFactor, take: e.changeSecondFactor},
+		{path: secondFactorPath, fresh: true, show: e.showSecondFactor, take: e.changeSecondFactor},
 		{path: "/sessions", show: e.showSessions, take: e.endSession},
 		{path: "/apps", show: e.showApps, take: e.removeApp},
 		{path: "/activity", show: e.activity},
@@ -82,8 +81,8 @@ func (e *Endpoint) Routes() []Route {
 	}
 	if e.Passkeys != nil {
 		pages = append(pages,
-			page{path: passkeysPath, fresh: true, keys: true, show: e.showPasskeys, take: e.changePasskeys},
-			page{path: passkeyOptionsPath, fresh: true, keys: true, show: e.passkeyOptions})
+			page{path: passkeysPath, fresh: true, show: e.showPasskeys, take: e.changePasskeys},
+			page{path: passkeyOptionsPath, fresh: true, show: e.passkeyOptions})
 	}
 	for _, p := range pages {
 		methods := "GET, HEAD"
@@ -118,32 +117,13 @@ func (e *Endpoint) serve(p page) web.Handler {
 		if v.user == nil || p.fresh && v.now.Sub(v.session.AuthTime) > login.FreshFor {
 			return web.Redirect(w, login.SignInURL(e.Base, login.AccountPath+p.path))
 		}
-		unsure, err := e.unsure(v, p)
-		if err != nil {
-			return err
-		}
-		if unsure {
+		if p.fresh && (v.user.SecondFactor || e.RequireSecondFactor) && !login.HasSecondFactor(v.session) {
+			// A device that stands in for the second factor is not enough here (MF-04), and
+			// a session from before everybody needed one is not either.
 			return web.Redirect(w, login.SecondFactorURL(e.Base, login.AccountPath+p.path))
 		}
 		return answer(v)
 	}
-}
-
-// unsure reports whether a dangerous step wants more than the session has proved. A device
-// that stands in for the second factor is not enough (MF-04), and a session from before
-// everybody needed one is not either. Who has a passkey gets another key to the account by
-// nothing less: else the password alone would be worth as much.
-func (e *Endpoint) unsure(v *visit, p page) (bool, error) {
-	switch {
-	case !p.fresh || login.HasSecondFactor(v.session):
-		return false, nil
-	case v.user.SecondFactor || e.RequireSecondFactor:
-		return true, nil
-	case !p.keys || e.Passkeys == nil:
-		return false, nil
-	}
-	passkeys, err := e.Store.Passkeys(v.r.Context(), v.user.ID)
-	return len(passkeys) > 0, err
 }
 
 // enter finds who is signed in; v.user stays nil when nobody is.
@@ -199,5 +179,5 @@ func (e *Endpoint) overview(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return e.Pages.Render(v.w, v.r, http.StatusOK, web.OverviewPage{Person: e.person(v), Email: v.user.Email, Sessions: len(sessions), Apps: len(apps)})
+	return e.Pages.Render(v.w, v.r, http.StatusOK, web.OverviewPage{Person: e.person(v), Email: v.user.Email, TwoStep: v.user.SecondFactor, Sessions: len(sessions), Apps: len(apps)})
 }

@@ -17,7 +17,8 @@ func (e *Endpoint) activity(v *visit) error {
 	if err != nil {
 		return err
 	}
-	// Who asked for a link had not signed in, and may well have been the person.
+	// Who asked for a link had not signed in, and may well have been the person; what an app
+	// did goes under its name.
 	own := []string{v.user.ID, login.By(v.r.Context(), "").Actor}
 	page := web.ActivityPage{Person: e.person(v)}
 	if len(events) > activityPage {
@@ -25,7 +26,7 @@ func (e *Endpoint) activity(v *visit) error {
 		page.Older = events[activityPage-1].ID
 	}
 	for _, event := range events {
-		h := web.Happening{Kind: event.Kind, At: event.At, Address: event.By.Address, Own: slices.Contains(own, event.By.Actor)}
+		h := web.Happening{Kind: event.Kind, At: event.At, Address: event.By.Address, Foreign: event.By.Actor != event.ClientID && !slices.Contains(own, event.By.Actor)}
 		if event.ClientID != "" {
 			client, err := e.client(v.r.Context(), event.ClientID, v.now)
 			if err != nil {

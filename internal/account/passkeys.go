@@ -85,10 +85,6 @@ func (e *Endpoint) changePasskeys(v *visit) error {
 
 func (e *Endpoint) addPasskey(v *visit) error {
 	_, err := e.Passkeys.Add(v.r.Context(), e.adding(v), v.form.Get("credential"))
-	if err == nil && !login.HasSecondFactor(v.session) {
-		// Who has just made a passkey, and was known to it, has passed a second factor.
-		err = e.Sessions.StepUpByPasskey(v.w, v.r, v.user, v.session)
-	}
 	status, problem := http.StatusUnprocessableEntity, ""
 	switch {
 	case err == nil:
@@ -101,7 +97,7 @@ func (e *Endpoint) addPasskey(v *visit) error {
 		status, problem = http.StatusConflict, "taken"
 	case errors.Is(err, store.ErrTooMany):
 		status, problem = http.StatusConflict, "full"
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrNotLive): // disabled, deleted or signed out since the page was entered
+	case errors.Is(err, store.ErrNotFound): // disabled, deleted or signed out since the page was entered
 		return e.again(v, passkeysPath)
 	default:
 		return err

@@ -14,7 +14,8 @@ func (e *Endpoint) showSessions(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page := web.SessionsPage{Person: e.person(v)}
+	// A browser that is not signed in any more may stand in for the second factor still.
+	page := web.SessionsPage{Person: e.person(v), Others: v.user.SecondFactor && e.Sessions.Remembered > 0}
 	for _, s := range sessions {
 		one := web.SignedIn{SID: s.SID, UserAgent: s.UserAgent, Address: s.Address, Since: s.CreatedAt, SeenAt: s.SeenAt, Current: s.SID == v.session.SID}
 		if one.Current {

@@ -45,6 +45,8 @@ func (a *app) userPasskey() *cobra.Command {
 			return fmt.Errorf("user %q has no passkey %q", u.Username, args[1])
 		case errors.Is(err, store.ErrLast):
 			return fmt.Errorf("user %q could not sign in without this passkey: set a password first (hufu user password %s)", u.Username, u.Username)
+		case errors.Is(err, store.ErrNotLive):
+			return changedMeanwhile(u)
 		case err != nil:
 			return err
 		}

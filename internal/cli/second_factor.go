@@ -36,11 +36,16 @@ func answerFactors(ctx context.Context, db *store.Store, u *store.User) (userAns
 	return answer, err
 }
 
+// changedMeanwhile is for a user who has another password since the command read them.
+func changedMeanwhile(u *store.User) error {
+	return fmt.Errorf("user %q has just changed: run the command again", u.Username)
+}
+
 // userSecondFactor helps those who have lost everything they could sign in with.
 func (a *app) userSecondFactor() *cobra.Command {
 	remove := &cobra.Command{
 		Use: "remove NAME", Short: "Remove a user's second factors and recovery codes; the password alone does then", Args: takes("NAME"),
-		Long: "Remove a user's second factors and recovery codes, for somebody who has lost them\nall. The password alone does then, unless a second factor is required: then they set\none up when they sign in next. Make sure that it is they who ask.",
+		Long: "Remove a user's second factors and recovery codes, for somebody who has lost them\nall. The password alone does then, unless a second factor is required: then they set\none up when they sign in next. A passkey is a second factor too; `hufu user passkey\nremove` takes a lost one away. Make sure that it is they who ask.",
 	}
 	remove.RunE = a.withUser(func(ctx context.Context, o opened, u *store.User) error {
 		factors, err := o.Store.SecondFactors(ctx, u.ID)
@@ -52,6 +57,9 @@ func (a *app) userSecondFactor() *cobra.Command {
 		}
 		for _, f := range factors {
 			err := o.Store.RemoveAuthenticatorApp(ctx, u.ID, u.Epoch, f.ID, a.now(), operator)
+			if errors.Is(err, store.ErrNotLive) {
+				return changedMeanwhile(u)
+			}
 			if err != nil && !errors.Is(err, store.ErrNotFound) { // somebody else was quicker
 				return err
 			}

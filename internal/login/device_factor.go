@@ -43,7 +43,7 @@ func (s *Sessions) StandsIn(r *http.Request, userID string, epoch int64, factors
 			continue
 		}
 		for _, f := range factors {
-			if at.After(f.StandsInAfter) && known.Mark == factorMark(d.ID, userID, epoch, f.ID) {
+			if at.After(f.StandsInAfter.Add(clockSkew)) && known.Mark == factorMark(d.ID, userID, epoch, f.ID) {
 				return true
 			}
 		}

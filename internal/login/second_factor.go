@@ -56,27 +56,21 @@ func (e *Endpoint) enterStep(w http.ResponseWriter, r *http.Request, path string
 		return nil, form, web.Redirect(w, e.againURL(s.way))
 	case s.session != nil && HasSecondFactor(s.session):
 		return nil, form, web.Redirect(w, e.next(s.request, s.to))
-	}
-	if err := e.findPasskeys(r, s); err != nil {
-		return nil, form, err
-	}
-	switch {
 	case s.user.SecondFactor != (path == SecondFactorPath):
 		return nil, form, e.otherStep(w, s)
 	case path == SetUpPath && !s.isFresh(e.Sessions.Now()):
 		return nil, form, web.Redirect(w, e.againURL(s.way))
 	}
-	return s, form, nil
+	return s, form, e.findPasskeys(r, s)
 }
 
-// otherStep leads those who have an app to where its code is asked for, those who have a
-// passkey or must have something to where they use or get it, and all others to the
-// beginning.
+// otherStep leads those who have a second factor to where it is asked for, those who must
+// have one to where they get it, and all others to the beginning.
 func (e *Endpoint) otherStep(w http.ResponseWriter, s *standing) error {
 	switch {
 	case s.user.SecondFactor:
 		return web.Redirect(w, e.stepURL(SecondFactorPath, s.way, s.half))
-	case e.RequireSecondFactor, s.session != nil && s.passkeyURL != "":
+	case e.RequireSecondFactor:
 		return web.Redirect(w, e.stepURL(SetUpPath, s.way, s.half))
 	case s.session != nil: // nobody wants one of them
 		return web.Redirect(w, e.next(s.request, s.to))

@@ -16,8 +16,8 @@ import (
 	"github.com/hufu-auth/hufu/internal/web"
 )
 
-// Sessions keeps who is signed in where. The cookie holds 256 random bits; the
-// database only their hash.
+// Sessions keeps who is signed in where. The cookie holds what names the sign-in, and 256
+// random bits; the database only the hash of both.
 type Sessions struct {
 	Store    *store.Store
 	Cookies  web.Cookies
@@ -87,7 +87,7 @@ func (s *Sessions) find(r *http.Request, idle time.Duration) (*store.Session, er
 // sign-in remembers the one it found.
 func (s *Sessions) Mark(r *http.Request) string {
 	if id := s.Cookies.Get(r, sessionCookie); id != "" {
-		return hash("mark " + signInOf(id))[:16]
+		return signInOf(id)
 	}
 	return ""
 }
@@ -95,11 +95,13 @@ func (s *Sessions) Mark(r *http.Request) string {
 // newID makes the id of a session: what names its sign-in, and 256 random bits.
 func newID(signIn string) string { return signIn + "." + randomID() }
 
-// signInOf is what names the sign-in in the id of a session. An id from before ids had one
-// is a name by itself.
+// signInOf is what names the sign-in in the id of a session. For an id from before ids had
+// such a name it is what the release called it that made the id.
 func signInOf(id string) string {
-	signIn, _, _ := strings.Cut(id, ".")
-	return signIn[:min(len(signIn), signInLength)]
+	if signIn, _, ok := strings.Cut(id, "."); ok {
+		return signIn[:min(len(signIn), signInLength)]
+	}
+	return hash("mark " + id)[:signInLength]
 }
 
 // Begin signs a user in: a new session under a new id, in place of the one the
@@ -146,11 +148,6 @@ func (s *Sessions) begin(w http.ResponseWriter, r *http.Request, user *store.Use
 // that the device stands in for from now on; "" for none.
 func (s *Sessions) StepUp(w http.ResponseWriter, r *http.Request, user *store.User, was *store.Session, factor string) error {
 	return s.stepUp(w, r, user, was, methodOTP, factor)
-}
-
-// StepUpByPasskey does so by a passkey.
-func (s *Sessions) StepUpByPasskey(w http.ResponseWriter, r *http.Request, user *store.User, was *store.Session) error {
-	return s.stepUp(w, r, user, was, methodKey, "")
 }
 
 // stepUp does so by any method.

@@ -137,6 +137,9 @@ func (e *Endpoint) showNewPassword(w http.ResponseWriter, r *http.Request, statu
 	return e.Pages.Render(w, r, status, page)
 }
 
+// mailedMark has the page say that a link is on its way, which comes after the set-up.
+const mailedMark = "mailed"
+
 // Result shows what came of a form, at an address of its own.
 func (e *Endpoint) Result(result web.Result, path string) web.Handler {
 	next := Path
@@ -145,7 +148,7 @@ func (e *Endpoint) Result(result web.Result, path string) web.Handler {
 	}
 	return func(w http.ResponseWriter, r *http.Request) error {
 		return e.Pages.Render(w, r, http.StatusOK, web.ResultPage{
-			Result: result, NextURL: e.Base + next, Self: e.Base + path, Mailed: result == web.ResultSetUp && e.Links.Sends,
+			Result: result, NextURL: e.Base + next, Self: e.Base + path, Mailed: r.URL.Query().Has(mailedMark),
 		})
 	}
 }
@@ -199,12 +202,14 @@ func (e *Endpoint) FirstAdmin(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	if e.Links.Sends {
-		if err := e.Links.ChangeEmail(r.Context(), user.ID, 0, user.Email, user.Locale, By(r.Context(), user.ID)); err != nil {
-			web.EventOf(r.Context()).Failure = err // the account is there; the address can be confirmed later
-		}
+	if !e.Links.Sends {
+		return web.Redirect(w, e.Base+FirstAdminDonePath)
 	}
-	return web.Redirect(w, e.Base+FirstAdminDonePath)
+	if err := e.Links.ChangeEmail(r.Context(), user.ID, 0, user.Email, user.Locale, By(r.Context(), user.ID)); err != nil {
+		web.EventOf(r.Context()).Failure = err // the account is there; the address can be confirmed later
+		return web.Redirect(w, e.Base+FirstAdminDonePath)
+	}
+	return web.Redirect(w, e.Base+FirstAdminDonePath+"?"+mailedMark)
 }
 
 // firstAdmin is the user that the form of the set-up page describes; with a status, when

@@ -378,7 +378,7 @@ func TestAccount_Activity(t *testing.T) {
 	s := oauthtest.Start(t)
 	alice, bob := s.User(t, "alice"), s.User(t, "bob")
 	for range 29 {
-		if err := s.Store.Record(t.Context(), store.Event{At: s.Clock.Now(), Kind: store.EventSignInFailed, By: store.By{Actor: "server", Address: "198.51.100.7"}, UserID: alice.ID}); err != nil {
+		if err := s.Store.Record(t.Context(), store.Event{At: s.Clock.Now(), Kind: store.EventSignInFailed, By: store.By{Actor: "cli", Address: "198.51.100.7"}, UserID: alice.ID}); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Store.Record(t.Context(), store.Event{At: s.Clock.Now(), Kind: "other", By: store.By{Actor: bob.ID, Address: "203.0.113.99"}, UserID: bob.ID}); err != nil {
@@ -391,11 +391,11 @@ func TestAccount_Activity(t *testing.T) {
 	}
 	b := home(t, s, "alice")
 	b.Open(t, "/account/activity")
-	if asked := strings.SplitN(string(b.Page.Body), "192.0.2.55", 2); len(asked) != 2 || strings.Contains(strings.SplitN(asked[1], "</li>", 2)[0], "not by you") {
+	if asked := strings.SplitN(string(b.Page.Body), "192.0.2.55", 2); len(asked) != 2 || strings.Contains(strings.SplitN(asked[1], "</li>", 2)[0], "by an administrator") {
 		t.Errorf("a link that was asked for: %q", asked[len(asked)-1])
 	}
 	first := string(b.Page.Body)
-	if strings.Count(first, "<time ") != 25 || !strings.Contains(first, "Sign-in refused") || !strings.Contains(first, "198.51.100.7") || !strings.Contains(first, "not by you") {
+	if strings.Count(first, "<time ") != 25 || !strings.Contains(first, "Sign-in refused") || !strings.Contains(first, "198.51.100.7") || !strings.Contains(first, "by an administrator") {
 		t.Errorf("the first page:\n%s", first)
 	}
 	link := strings.SplitN(strings.SplitN(first, `id="activity-older"`, 2)[1], `href="`, 2)[1]

@@ -38,7 +38,7 @@ func TestBrowser_Logout(t *testing.T) {
 	want(t, b, "/account", http.StatusOK)
 	b.Follow(t, ".brand")
 	want(t, b, "/", http.StatusOK)
-	if got := b.Text(t, ".hero .account"); !strings.Contains(got, "alice") {
+	if got := b.Text(t, ".hero .as"); !strings.Contains(got, "alice") {
 		t.Errorf("the home page tells: %s", got)
 	}
 	b.Follow(t, "#home-signout")
@@ -211,7 +211,7 @@ func TestBrowser_ForeignForms(t *testing.T) {
 	}
 	l.nobody(t)
 	b.Open(t, s.URL+"/")
-	if got := b.Text(t, ".hero .account"); !strings.Contains(got, "alice") {
+	if got := b.Text(t, ".hero .as"); !strings.Contains(got, "alice") {
 		t.Errorf("the home page tells: %s", got)
 	}
 }

@@ -278,7 +278,7 @@ func TestBrowser_Languages(t *testing.T) {
 		t.Errorf("the flow ended with %v", got)
 	}
 	b.Open(t, s.URL+"/authorize?client_id=nobody")
-	language(b, "zh-Hans", "我们不认识这个应用")
+	language(b, "zh-Hans", "无法识别此应用")
 	b.Open(t, s.URL+"/end-session")
 	language(b, "zh-Hans", "要退出登录吗？")
 	b.Follow(t, "#logout-confirm")

@@ -461,25 +461,12 @@ func addOptions(t *testing.T, s *oauthtest.Server, b *oauthtest.Browser) []byte 
 	return answer.Body
 }
 
-// keyring is a browser of somebody who has their passkeys before them, after a password
-// and a passkey that they have already.
-func keyring(t *testing.T, s *oauthtest.Server, username string, has ...*oauthtest.Passkey) *oauthtest.Browser {
+// keyring is a browser of somebody who has their passkeys before them.
+func keyring(t *testing.T, s *oauthtest.Server, username string) *oauthtest.Browser {
 	t.Helper()
 	b := home(t, s, username)
-	openPasskeys(t, s, b, has...)
-	return b
-}
-
-// openPasskeys opens that page for somebody who has signed in.
-func openPasskeys(t *testing.T, s *oauthtest.Server, b *oauthtest.Browser, has ...*oauthtest.Passkey) {
-	t.Helper()
 	b.Open(t, "/account/passkeys")
-	for _, a := range has {
-		postPasskey(t, b, a.Get(t, stepOptions(t, s, b)))
-	}
-	if path := b.Page.Request.URL.Path; path != "/account/passkeys" || b.Page.StatusCode != http.StatusOK {
-		t.Fatalf("at %s (%d)", path, b.Page.StatusCode)
-	}
+	return b
 }
 
 func add(t *testing.T, b *oauthtest.Browser, answer string) *oauthtest.Answer {
@@ -569,7 +556,7 @@ func TestPasskey_AccountNeedsFreshSignIn(t *testing.T) {
 	s := oauthtest.Start(t, oauthtest.OnLocalhost)
 	u := s.User(t, "alice")
 	a := s.Passkey(t, u)
-	b := keyring(t, s, "alice", a)
+	b := keyring(t, s, "alice")
 	fresh := s.NewPasskey(t).Create(t, addOptions(t, s, b))
 	s.Clock.Advance(11 * time.Minute)
 	for _, fields := range []url.Values{
@@ -623,7 +610,7 @@ func TestPasskey_AddRefused(t *testing.T) {
 			return a.Create(t, passkeyOptions(t, s, b))
 		}, nil, refused},
 		"another user's challenge": {func(t *testing.T, _ *oauthtest.Browser, a *oauthtest.Passkey) string {
-			return a.Create(t, addOptions(t, s, keyring(t, s, "mallory", of)))
+			return a.Create(t, addOptions(t, s, keyring(t, s, "mallory")))
 		}, nil, refused},
 		"another browser's challenge": {func(t *testing.T, _ *oauthtest.Browser, a *oauthtest.Passkey) string {
 			return a.Create(t, addOptions(t, s, keyring(t, s, "alice")))
@@ -631,7 +618,6 @@ func TestPasskey_AddRefused(t *testing.T) {
 		"a challenge of the session before": {func(t *testing.T, b *oauthtest.Browser, a *oauthtest.Passkey) string {
 			b.Open(t, "/login")
 			b.SignIn(t, "mallory")
-			openPasskeys(t, s, b, of)
 			answer := a.Create(t, addOptions(t, s, b))
 			b.Open(t, "/login?return=/account/passkeys")
 			b.SignIn(t, "alice")
@@ -706,57 +692,6 @@ func TestPasskey_AccountBounds(t *testing.T) {
 	b.Open(t, "/account/passkeys")
 	if b.On("passkey-submit") {
 		t.Error("one more is offered")
-	}
-}
-
-// Who has a passkey gets another key to their account by nothing less: a session of the
-// password alone is asked for it before it sees, adds or removes one, and no form passes.
-// Who has just made one need not show it. Other dangerous pages ask for the password still
-// (MF-04).
-func TestPasskey_PasswordGivesNoOtherKey(t *testing.T) {
-	t.Parallel()
-	s := oauthtest.Start(t, oauthtest.OnLocalhost)
-	u := s.User(t, "alice")
-	b := keyring(t, s, "alice")
-	thief := home(t, s, "alice")
-	thief.Open(t, "/account/data")
-	_, fields := thief.Form(t, "export-form")
-	mark := sessionCookie(t, b)
-	a := s.NewPasskey(t)
-	add(t, b, a.Create(t, addOptions(t, s, b)))
-	if after := sessionCookie(t, b); after.Value == mark.Value || signedInAs(t, s, mark) != "" {
-		t.Error("the session goes on under its old id (SE-01)")
-	}
-	if b.Open(t, "/account/second-factor"); !b.On("set-up-form") || b.Page.Request.URL.Path != "/account/second-factor" {
-		t.Errorf("who has just made one is at %s", b.Page.Request.URL)
-	}
-	for _, path := range []string{"/account/passkeys", "/account/second-factor"} {
-		thief.Open(t, path)
-		if !thief.On("passkey-form") || thief.On("code") || thief.Page.Request.URL.Query().Get("return") != path || !strings.Contains(string(thief.Page.Body), "Your administrator can remove it") {
-			t.Errorf("%s: a session of the password alone is at %s", path, thief.Page.Request.URL)
-		}
-	}
-	id := base64.RawURLEncoding.EncodeToString(a.ID)
-	for path, form := range map[string]url.Values{
-		"/account/passkeys": {"action": {"remove"}, "id": {id}}, "/account/second-factor": {"action": {"confirm"}, "code": {"123456"}},
-	} {
-		form.Set("form_token", fields.Get("form_token"))
-		if answer := send(t, s, thief, path, form); answer.StatusCode != http.StatusSeeOther || !strings.HasPrefix(answer.Header.Get("Location"), "/login/second-factor?") {
-			t.Errorf("%s: %d %s", path, answer.StatusCode, answer.Header.Get("Location"))
-		}
-	}
-	if answer := s.Do(t, thief.Request(t, s.URL+"/account/passkeys/options")); answer.StatusCode != http.StatusSeeOther {
-		t.Errorf("options: %d", answer.StatusCode)
-	}
-	if all, err := s.Store.Passkeys(t.Context(), u.ID); err != nil || len(all) != 1 {
-		t.Errorf("%+v, %v", all, err)
-	}
-	if thief.Open(t, "/account/password"); thief.Page.Request.URL.Path != "/account/password" {
-		t.Errorf("another password: at %s", thief.Page.Request.URL)
-	}
-	thief.Open(t, "/account/second-factor")
-	if postPasskey(t, thief, a.Get(t, stepOptions(t, s, thief))); thief.Page.Request.URL.Path != "/account/second-factor" || !thief.On("code") {
-		t.Errorf("the owner: %d at %s", thief.Page.StatusCode, thief.Page.Request.URL)
 	}
 }
 

@@ -498,12 +498,11 @@ func TestSecondFactor_RememberedDevice(t *testing.T) {
 }
 
 // Who signs a browser out from afar does not want it to stand in for the code any more:
-// neither the one that is named, nor any other when all are. It may do so again once the
-// code was entered there (SE-04, MF-05).
+// neither the one that is named, nor any other when all are, whether or not it was signed
+// in still. It may do so again once the code was entered there (SE-04, MF-05).
 func TestSecondFactor_RememberedDeviceSignedOut(t *testing.T) {
 	t.Parallel()
-	for _, all := range []bool{false, true} {
-		name := map[bool]string{false: "that one", true: "all"}[all]
+	for name, idle := range map[string]time.Duration{"that one": 2 * time.Minute, "all": 2 * time.Minute, "all, it has idled": 13 * time.Hour, "all of everybody": 2 * time.Minute} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := oauthtest.Start(t)
@@ -523,22 +522,27 @@ func TestSecondFactor_RememberedDeviceSignedOut(t *testing.T) {
 			if enter(); lost.On("second-factor-form") {
 				t.Fatal("the device is not remembered")
 			}
-			s.Clock.Advance(time.Minute)
+			s.Clock.Advance(idle)
 			b := halfway(t, s, "alice", "/account/sessions")
 			b.EnterCode(t, phone.Code(t))
 			_, fields := b.Form(t, "end-others-form")
 			fields.Set("end", "others")
-			if !all {
+			switch name {
+			case "all of everybody":
+				ok(t, s.Store.RevokeAll(t.Context(), s.Clock.Now(), theOperator))
+			case "that one":
 				sessions, err := s.Store.Sessions(t.Context(), theUser(t, s, "alice").ID, s.Clock.Now(), time.Hour, 10)
 				ok(t, err)
 				i := slices.IndexFunc(sessions, func(s store.Session) bool { return s.UserAgent == "Lost/1" })
 				fields.Set("end", sessions[i].SID)
 			}
-			send(t, s, b, "/account/sessions", fields)
+			if answer := send(t, s, b, "/account/sessions", fields); answer.StatusCode != http.StatusSeeOther {
+				t.Fatalf("signed out: %d", answer.StatusCode)
+			}
 			if enter(); !lost.On("second-factor-form") {
 				t.Errorf("it stands in for the code still: at %s", lost.Page.Request.URL)
 			}
-			s.Clock.Advance(time.Minute)
+			s.Clock.Advance(2 * time.Minute)
 			remember()
 			if enter(); lost.On("second-factor-form") {
 				t.Error("it is never remembered again")

@@ -39,7 +39,7 @@ func (s *Store) EndUserSession(ctx context.Context, userID, sid string, now time
 }
 
 // EndOtherSessions signs a user out everywhere but in one browser, and has no browser stand
-// in for a second factor any more.
+// in for a second factor any more, also when none is signed in: it may have been once.
 func (s *Store) EndOtherSessions(ctx context.Context, userID, keep string, now time.Time, by By) error {
 	return s.endUserSessions(ctx, userID, now, by, nil, "signed out everywhere else", `user_id = $1 AND sid <> $2`, keep)
 }
@@ -53,6 +53,9 @@ func (s *Store) endUserSessions(ctx context.Context, userID string, now time.Tim
 			ended = append(ended, sid)
 			return err
 		}, `DELETE FROM browser_session WHERE `+which+` RETURNING sid`, userID, sid)
+		if err == nil {
+			err = tx.standInNoMore(ctx, userID, now)
+		}
 		if err != nil || len(ended) == 0 {
 			return errors.Join(err, none)
 		}
@@ -60,9 +63,6 @@ func (s *Store) endUserSessions(ctx context.Context, userID string, now time.Tim
 			if _, err := tx.revokeOfSession(ctx, sid, now, "signed out"); err != nil {
 				return err
 			}
-		}
-		if _, err := tx.exec(ctx, `UPDATE authenticator_app SET stands_in_after = $2 WHERE user_id = $1`, userID, now.Unix()); err != nil {
-			return err
 		}
 		return tx.record(ctx, Event{At: now, Kind: EventSignOut, By: by, UserID: userID, Detail: why})
 	})

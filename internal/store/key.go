@@ -194,8 +194,8 @@ func (s *Store) MarkDemo(ctx context.Context) error {
 	}))
 }
 
-// RevokeAll ends every token, every session and every one-time link: nothing made under the old
-// epoch is honoured.
+// RevokeAll ends every token, every session and every one-time link, and has no browser
+// stand in for a second factor: nothing made under the old epoch is honoured.
 func (s *Store) RevokeAll(ctx context.Context, now time.Time, by By) error {
 	return wrap("revoke all", s.writeRevision(ctx, nil, func(tx *Tx, _ int64) error {
 		if _, err := tx.exec(ctx, `UPDATE server SET epoch = epoch + 1`); err != nil {
@@ -206,6 +206,9 @@ func (s *Store) RevokeAll(ctx context.Context, now time.Time, by By) error {
 		}
 		// A backup that was restored brings back links that were used since.
 		if _, err := tx.exec(ctx, `DELETE FROM ticket WHERE user_id <> ''`); err != nil {
+			return err
+		}
+		if err := tx.standInNoMore(ctx, "", now); err != nil {
 			return err
 		}
 		return tx.record(ctx, Event{At: now, Kind: EventRevokeAll, By: by})

@@ -110,7 +110,8 @@ func (tx *Tx) whyNoApp(ctx context.Context, userID string) error {
 
 // holdUser keeps whatever else would change a user or their second factors waiting until
 // the commit: what one statement here relies on the next one finds as well. A user who is
-// not under the epoch any more is ErrNotLive: whoever asked was let in by what is over.
+// not under the epoch any more is ErrNotLive: whoever asked was let in before another
+// password was set. Whether their browser was signed out meanwhile is not looked at.
 func (tx *Tx) holdUser(ctx context.Context, userID string, epoch int64) error {
 	var id string
 	err := tx.row(ctx, `SELECT id FROM end_user WHERE id = $1 AND epoch = $2`+tx.own, userID, epoch).Scan(&id)
@@ -132,6 +133,15 @@ func (s *Store) UseAuthenticatorApp(ctx context.Context, userID, id string, step
 		}
 		return err
 	}))
+}
+
+// standInNoMore has no browser stand in any more for the second factor of a user; of all
+// users when that is "". By the clock of another server it may have happened already.
+func (tx *Tx) standInNoMore(ctx context.Context, userID string, now time.Time) error {
+	_, err := tx.exec(ctx, `
+		UPDATE authenticator_app SET stands_in_after = $2
+		WHERE (user_id = $1 OR $1 = '') AND (stands_in_after IS NULL OR stands_in_after < $2)`, userID, now.Unix())
+	return err
 }
 
 // RemoveAuthenticatorApp takes the app of an id from a user who is under an epoch;

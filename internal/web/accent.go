@@ -25,6 +25,9 @@ var (
 // colours are rounded.
 const minContrast = 4.55
 
+// minButton is what WCAG 2.2 Section 1.4.11 wants of what can be pressed against its ground.
+const minButton = 3
+
 // A color is red, green and blue of sRGB.
 type color [3]uint8
 
@@ -150,8 +153,13 @@ func ButtonColors(accent string) (fill, letters string) {
 // colour is, its variants keep the contrast of WCAG AA on every surface of ours.
 func accentSheet(rgb color) []byte {
 	l, d, b := rgb.light(), rgb.dark(), rgb.button()
-	return fmt.Appendf(nil, ":root{--jade:light-dark(%s,%s);--jade-hover:light-dark(%s,%s);--on-jade:light-dark(%s,%s);--jade-tint:light-dark(%s,%s);--fill:%s;--fill-hover:%s;--on-fill:%s}\n",
-		l.line, d.line, l.hover, d.hover, l.on, d.on, l.tint, d.tint, b.fill, b.hover, b.on)
+	night := b
+	if contrast(b.fill, darkest[1]) < minButton {
+		night = button{d.line, d.hover, d.on} // or the button would sink into the page
+	}
+	return fmt.Appendf(nil, ":root{--jade:light-dark(%s,%s);--jade-hover:light-dark(%s,%s);--on-jade:light-dark(%s,%s);--jade-tint:light-dark(%s,%s);"+
+		"--fill:light-dark(%s,%s);--fill-hover:light-dark(%s,%s);--on-fill:light-dark(%s,%s)}\n",
+		l.line, d.line, l.hover, d.hover, l.on, d.on, l.tint, d.tint, b.fill, night.fill, b.hover, night.hover, b.on, night.on)
 }
 
 // accentPath is the address of that stylesheet, "" for what is no colour. The colour is in

@@ -155,6 +155,7 @@ func (p *Pages) functions(c catalogue) template.FuncMap {
 		"at":      func(path string) string { return p.site.Base + path },
 		"moment":  c.moment,
 		"plural":  c.plural,
+		"name":    breakable,
 	}
 }
 

@@ -65,6 +65,7 @@ func (p Person) in(section string) personView {
 type OverviewPage struct {
 	Person
 	Email    string
+	TwoStep  bool // a second factor is asked for
 	Sessions int
 	Apps     int
 }
@@ -219,6 +220,7 @@ type SignedIn struct {
 type SessionsPage struct {
 	Person
 	Sessions []SignedIn
+	Others   bool // there may be other browsers, beside those of Sessions, that can be signed out
 }
 
 type signedInView struct {
@@ -233,7 +235,7 @@ func (p SessionsPage) view() any {
 		personView
 		Sessions []signedInView
 		Others   bool
-	}{personView: p.in(sectionSessions)}
+	}{personView: p.in(sectionSessions), Others: p.Others}
 	for _, s := range p.Sessions {
 		v.Sessions = append(v.Sessions, signedInView{s, DeviceOf(s.UserAgent)})
 		v.Others = v.Others || !s.Current
@@ -289,7 +291,7 @@ type Happening struct {
 	At      time.Time
 	Address string // where it came from; "" when it was no request
 	Client  string // name of the client that it is about; "" for none
-	Own     bool   // the person did it, or may have
+	Foreign bool   // whoever runs the server did it
 }
 
 // ActivityKinds are the kinds of events that the catalogues have words for.

@@ -75,7 +75,7 @@ func accountSamples() map[string]web.Page {
 	}
 	activity := web.ActivityPage{Person: accountOf(""), Older: "1"}
 	for i, kind := range append(web.ActivityKinds, "user.unheard_of") {
-		activity.Happenings = append(activity.Happenings, web.Happening{Kind: kind, At: ago(time.Duration(i) * 31 * 24 * time.Hour), Address: "192.0.2.1", Client: "Acme", Own: i%2 == 0})
+		activity.Happenings = append(activity.Happenings, web.Happening{Kind: kind, At: ago(time.Duration(i) * 31 * 24 * time.Hour), Address: "192.0.2.1", Client: "Acme", Foreign: i%2 == 0})
 	}
 	pages["account, activity"] = activity
 	return pages

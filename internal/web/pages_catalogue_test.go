@@ -137,7 +137,7 @@ func accountKeys() []string {
 	for month := range 12 {
 		keys = append(keys, fmt.Sprint("month.", month+1))
 	}
-	for _, counted := range []string{"moment.minute", "moment.hour", "moment.day", "overview.session", "overview.app", "security.passkey"} {
+	for _, counted := range []string{"moment.minute", "moment.hour", "moment.day", "overview.session", "overview.app", "security.passkey", "security.app.on"} {
 		keys = append(keys, counted, counted+"s")
 	}
 	return append(keys, "moment.now", "moment.date")

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"html/template"
 	"net/url"
 	"strings"
 	"unicode"
@@ -55,6 +56,15 @@ func room(name string) int {
 		}
 	}
 	return n
+}
+
+// nameBreaks are the places at which a user name that is an address may go on in the next
+// line: behind the @, and before each dot.
+var nameBreaks = strings.NewReplacer("@", "@<wbr>", ".", "<wbr>.")
+
+// breakable is a user name that breaks at its joints and not within a word.
+func breakable(name string) template.HTML {
+	return template.HTML(nameBreaks.Replace(template.HTMLEscapeString(name))) //nolint:gosec // escaped
 }
 
 // plainName drops what could make a foreign name hide or turn the text around

@@ -96,11 +96,13 @@ type secondFactorView struct {
 	Client   *clientView
 	ErrorKey string // catalogue key, "" without an error
 	Wait     wait
+	Wrong    bool // what was entered, and not the time or another way
 }
 
 func (p SecondFactorPage) view() any {
 	v := secondFactorView{SecondFactorPage: p, Client: p.client()}
 	v.ErrorKey, v.Wait = p.Error.key(p.RetryAfter)
+	v.Wrong = p.Error == SecondFactorFailed || p.Error == SecondFactorUsed || p.Error == SecondFactorIncomplete
 	return v
 }
 
