@@ -310,9 +310,13 @@ type ActivityPage struct {
 	Older      string // the last one of the page, from which it goes on; "" when there are no older ones
 }
 
+// A happeningView is a row. Rows and the time have no fields of embedded structs, which
+// templates find by a long search.
 type happeningView struct {
-	Happening
-	Key string
+	Key             string
+	At              time.Time
+	Address, Client string
+	Foreign         bool
 }
 
 func (ActivityPage) template() string   { return "account_activity.html" }
@@ -320,16 +324,16 @@ func (p ActivityPage) frame() pageFrame { return p.accountFrame("activity.title"
 func (p ActivityPage) view() any {
 	v := struct {
 		personView
+		Now        time.Time
 		Happenings []happeningView
 		Older      string
-	}{personView: p.in(sectionActivity), Older: p.Older}
+	}{personView: p.in(sectionActivity), Now: p.Now, Older: p.Older}
 	for _, h := range p.Happenings {
 		key := "activity.other"
 		if slices.Contains(ActivityKinds, h.Kind) {
 			key = "activity." + h.Kind
 		}
-		h.Client = plainName(h.Client)
-		v.Happenings = append(v.Happenings, happeningView{h, key})
+		v.Happenings = append(v.Happenings, happeningView{key, h.At, h.Address, plainName(h.Client), h.Foreign})
 	}
 	return v
 }

@@ -73,11 +73,12 @@ func accountSamples() map[string]web.Page {
 	for _, problem := range web.PasskeyProblems {
 		pages["account, passkeys, "+problem] = web.PasskeysPage{Person: accountOf(""), OptionsURL: "/account/passkeys/options", Problem: problem}
 	}
-	activity := web.ActivityPage{Person: accountOf(""), Older: "1"}
+	var happenings []web.Happening
 	for i, kind := range append(web.ActivityKinds, "user.unheard_of") {
-		activity.Happenings = append(activity.Happenings, web.Happening{Kind: kind, At: ago(time.Duration(i) * 31 * 24 * time.Hour), Address: "192.0.2.1", Client: "Acme", Foreign: i%2 == 0})
+		happenings = append(happenings, web.Happening{Kind: kind, At: ago(time.Duration(i) * 31 * 24 * time.Hour), Address: "192.0.2.1", Client: "Acme", Foreign: i%2 == 0})
 	}
-	pages["account, activity"] = activity
+	pages["account, activity"] = web.ActivityPage{Person: accountOf(""), Happenings: happenings[:25], Older: "1"} // as many as a page has
+	pages["account, more activity"] = web.ActivityPage{Person: accountOf(""), Happenings: happenings[25:]}
 	return pages
 }
 

@@ -5,7 +5,7 @@ import (
 	"bytes"
 	"embed"
 	"fmt"
-	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -14,9 +14,6 @@ var catalogueFiles embed.FS
 
 // A catalogue holds the texts of one language by key.
 type catalogue map[string]string
-
-// placeholder is a value's place in a text, as in "Sign in to {client}".
-var placeholder = regexp.MustCompile(`\{[a-z]+\}`)
 
 // loadCatalogue reads catalogue/LANGUAGE.txt: one "key = text" per line,
 // comments behind a # at the beginning of a line.
@@ -50,24 +47,33 @@ func (c catalogue) text(key string, values ...any) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("no text %q", key)
 	}
-	fill := map[string]string{"{product}": c["product"]}
+	if len(values) == 0 && !strings.Contains(text, "{") { // as most are
+		return text, nil
+	}
+	fill := []string{"{product}", c["product"]}
 	for i := 0; i+1 < len(values); i += 2 {
-		name := fmt.Sprintf("{%v}", values[i])
+		name := "{" + fmt.Sprint(values[i]) + "}"
 		if !strings.Contains(text, name) {
 			return "", fmt.Errorf("text %q has no place for %s", key, name)
 		}
-		fill[name] = fmt.Sprint(values[i+1])
+		fill = append(fill, name, fmt.Sprint(values[i+1]))
 	}
-	var err error
 	// One pass, so that a value which looks like a placeholder stays as it is.
-	filled := placeholder.ReplaceAllStringFunc(text, func(name string) string {
-		value, ok := fill[name]
+	var filled strings.Builder
+	for {
+		before, rest, ok := strings.Cut(text, "{")
+		filled.WriteString(before)
 		if !ok {
-			err = fmt.Errorf("text %q: nothing given for %s", key, name)
+			return filled.String(), nil
 		}
-		return value
-	})
-	return filled, err
+		name, behind, _ := strings.Cut(rest, "}")
+		i := slices.Index(fill, "{"+name+"}")
+		if i < 0 || i%2 == 1 {
+			return "", fmt.Errorf("text %q: nothing given for {%s}", key, name)
+		}
+		filled.WriteString(fill[i+1])
+		text = behind
+	}
 }
 
 // before returns the text up to one placeholder, for a template that puts an

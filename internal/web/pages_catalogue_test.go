@@ -13,6 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// placeholder is a value's place in a text, as in "Sign in to {client}".
+var placeholder = regexp.MustCompile(`\{[a-z]+\}`)
+
 func loadCatalogues(t *testing.T) (en, zh catalogue) {
 	t.Helper()
 	en, err := loadCatalogue("en")
