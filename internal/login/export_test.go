@@ -32,3 +32,9 @@ func InFilter(filter, password string) bool {
 }
 
 func second(_, b, _ []rune) []rune { return b }
+
+// NewID makes the id of a session, and SignInOf tells which sign-in it names.
+var (
+	NewID    = newID
+	SignInOf = signInOf
+)

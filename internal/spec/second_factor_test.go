@@ -285,7 +285,7 @@ func TestSecondFactor_ParallelGuesses(t *testing.T) {
 
 // Half a sign-in is none: not at the authorization endpoint, not on the pages of consent
 // and account, not at any API; and it is good only for the browser it began in, where it
-// leads, for ten minutes, and for a user who has not changed (MF-03).
+// leads, for ten minutes, and for a user who has not changed (MF-03, RO-03).
 func TestSecondFactor_HalfIsNothing(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)

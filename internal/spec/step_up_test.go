@@ -186,7 +186,7 @@ func resumed(b *oauthtest.Browser) string {
 // Where the server or the client requires a second factor nobody gets through with a
 // password alone, and nobody is locked out: who has none sets one up on the way, keeps the
 // recovery codes, and goes on. A device that is remembered passes, and the password grant
-// does not (MF-05, MF-03).
+// does not (MF-05, MF-03, RO-03).
 func TestSecondFactor_Required(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
