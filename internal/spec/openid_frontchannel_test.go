@@ -105,7 +105,7 @@ func TestOpenIDFrontchannel_2_Frames(t *testing.T) {
 	// The language can be switched, and who comes back to the page much later is not made
 	// to tell anybody again.
 	chinese := p.Browser.Open(t, s.URL+answer.Header.Get("Location")+"&lang=zh")
-	if len(frames(chinese)) != len(want) || !strings.Contains(string(chinese.Body), "正在通知") {
+	if len(frames(chinese)) != len(want) || !strings.Contains(string(chinese.Body), "正在退出") {
 		t.Errorf("in Chinese:\n%s", chinese.Body)
 	}
 	// In another browser, where somebody may be signed in, it tells nobody and leads nowhere.

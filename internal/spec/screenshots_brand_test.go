@@ -74,7 +74,7 @@ func TestBranding(t *testing.T) {
 		t.Errorf("the operator's own page:\n%s", page)
 	}
 	sheet := regexp.MustCompile(`/auth/assets/[0-9a-f]+/accent-6b4ba3\.css`).FindString(page)
-	if answer := own.Get(t, strings.TrimPrefix(sheet, "/auth")); answer.StatusCode != http.StatusOK || !strings.Contains(string(answer.Body), "--fill:#6b4ba3;") {
+	if answer := own.Get(t, strings.TrimPrefix(sheet, "/auth")); answer.StatusCode != http.StatusOK || !strings.Contains(string(answer.Body), "--fill:light-dark(#6b4ba3,") {
 		t.Errorf("%q: %d, %s", sheet, answer.StatusCode, answer.Body)
 	}
 	plain := oauthtest.Start(t).Get(t, "/.well-known/openid-configuration")
