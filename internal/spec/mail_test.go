@@ -591,6 +591,8 @@ func TestMail_ServerAway(t *testing.T) {
 			t.Errorf("%d", b.Page.StatusCode)
 		}
 		inbox.Wait(t, 2) // and that is told
+		// A server that ends before it has noted that a letter was taken sends it once more.
+		eventually(t, "the letter is gone", func() bool { return len(waitingMails(t, s)) == 0 })
 	})
 	t.Run("refuses for good", func(t *testing.T) {
 		at("RCPT", "550 5.1.1 no such user")
