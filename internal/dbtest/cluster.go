@@ -21,8 +21,9 @@ const (
 )
 
 // initdb's words. Passwords are compared by MD5: SCRAM has both sides hash each of them
-// thousands of times over, and tests open a great many connections. The collation is that of an ordinary operator's database: it does
-// not sort by bytes, as SQLite does, and no locale of the system is needed for it.
+// thousands of times over, and tests open a great many connections. The collation is that
+// of an ordinary operator's database: it does not sort by bytes, as SQLite does, and no
+// locale of the system is needed for it.
 var initdbArgs = []string{
 	"--username=" + superuser, "--auth=md5", "--encoding=UTF8", "--locale=C.UTF-8",
 	"--locale-provider=icu", "--icu-locale=en-US", "--no-sync", "--no-instructions",

@@ -148,7 +148,8 @@ func (e *Endpoint) Result(result web.Result, path string) web.Handler {
 	}
 	return func(w http.ResponseWriter, r *http.Request) error {
 		return e.Pages.Render(w, r, http.StatusOK, web.ResultPage{
-			Result: result, NextURL: e.Base + next, Self: e.Base + path, Mailed: r.URL.Query().Has(mailedMark),
+			Result: result, NextURL: e.Base + next, Self: e.Base + path,
+			Mailed: result == web.ResultSetUp && r.URL.Query().Has(mailedMark),
 		})
 	}
 }

@@ -78,6 +78,9 @@ func TestSetUp_FirstAdministrator(t *testing.T) {
 	if !b.On("set-up-mailed") {
 		t.Error("nobody says that there is mail")
 	}
+	if other := s.Browser(t); strings.Contains(string(other.Open(t, "/login/password/done?mailed").Body), "set-up-mailed") {
+		t.Error("another page says so too")
+	}
 	u := theUser(t, s, "root")
 	if !u.Admin || u.Username != "Root" || u.Email != "root@example.com" || u.EmailVerified {
 		t.Errorf("the administrator is %+v", u)

@@ -208,7 +208,7 @@ func (s *Store) RevokeAll(ctx context.Context, now time.Time, by By) error {
 		if _, err := tx.exec(ctx, `DELETE FROM ticket WHERE user_id <> ''`); err != nil {
 			return err
 		}
-		if err := tx.standInNoMore(ctx, "", now); err != nil {
+		if _, err := tx.exec(ctx, `UPDATE authenticator_app SET stands_in_after = $1`, now.Unix()); err != nil {
 			return err
 		}
 		return tx.record(ctx, Event{At: now, Kind: EventRevokeAll, By: by})

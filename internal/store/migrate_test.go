@@ -359,8 +359,8 @@ func TestMigrateFromNewer(t *testing.T) {
 	}
 }
 
-// breakable are the beginnings of the first and the last statement of each migration, which
-// is one transaction, and of the statements that stand around them.
+// breakable are the beginnings of all statements of all migrations, and of those that
+// stand around them.
 func breakable(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("migrations/*.sql")
@@ -374,15 +374,12 @@ func breakable(t *testing.T) []string {
 		if ends := strings.Count(string(text), ";\n"); len(found) != ends {
 			t.Fatalf("%s: %d statements, of which %d were found: %q", file, ends, len(found), found)
 		}
-		statements = append(statements, found[0])
-		if last := len(found) - 1; last > 0 {
-			statements = append(statements, found[last])
-		}
+		statements = append(statements, found...)
 	}
 	return statements
 }
 
-// A migration that is cut off anywhere, before the server has heard it or
+// A migration that is cut off at any statement, before the server has heard it or
 // after, is finished by whoever opens the database next (OP-01).
 func TestMigrateCutOff(t *testing.T) {
 	t.Parallel()

@@ -135,12 +135,12 @@ func (s *Store) UseAuthenticatorApp(ctx context.Context, userID, id string, step
 	}))
 }
 
-// standInNoMore has no browser stand in any more for the second factor of a user; of all
-// users when that is "". By the clock of another server it may have happened already.
+// standInNoMore has no browser stand in any more for the second factor of a user. By the
+// clock of another server it may have happened already.
 func (tx *Tx) standInNoMore(ctx context.Context, userID string, now time.Time) error {
 	_, err := tx.exec(ctx, `
 		UPDATE authenticator_app SET stands_in_after = $2
-		WHERE (user_id = $1 OR $1 = '') AND (stands_in_after IS NULL OR stands_in_after < $2)`, userID, now.Unix())
+		WHERE user_id = $1 AND (stands_in_after IS NULL OR stands_in_after < $2)`, userID, now.Unix())
 	return err
 }
 
