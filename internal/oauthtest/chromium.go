@@ -1,12 +1,10 @@
 package oauthtest
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -30,25 +28,31 @@ import (
 // under the race detector and other tests takes its time.
 const stepTimeout = 30 * time.Second
 
-// program is the browser that tabs are of: OAUTHTEST_BROWSER, by default the whole
-// Chromium. Debian's chromium-headless-shell has its pages without what is around them,
-// for half of the time.
-var program = cmp.Or(os.Getenv("OAUTHTEST_BROWSER"), "chromium")
+// The browsers that tabs are of. Debian's chromium-headless-shell has the pages and the
+// scripts of the whole Chromium without what is around them, for a third of the time.
+const (
+	shell = "chromium-headless-shell"
+	whole = "chromium"
+)
 
-// chromium is the one browser process of a test binary, begun with the first tab.
-var chromium struct {
+// browsers are the processes of a test binary, by program, each begun with its first tab.
+var browsers = struct {
 	sync.Mutex
+	running map[string]browser
+}{running: map[string]browser{}}
+
+// A browser is one of them.
+type browser struct {
 	ctx  context.Context
 	stop context.CancelFunc
 }
 
-// startChromium returns the context of the browser, which reaches nothing but
-// loopback.
-func startChromium() (context.Context, error) {
-	chromium.Lock()
-	defer chromium.Unlock()
-	if chromium.ctx != nil {
-		return chromium.ctx, nil
+// startBrowser returns the context of a browser, which reaches nothing but loopback.
+func startBrowser(program string) (context.Context, error) {
+	browsers.Lock()
+	defer browsers.Unlock()
+	if b, ok := browsers.running[program]; ok {
+		return b.ctx, nil
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.DisableGPU,
@@ -61,26 +65,29 @@ func startChromium() (context.Context, error) {
 	ctx, _ := chromedp.NewContext(allocator, chromedp.WithErrorf(func(string, ...any) {})) // it does not know every event of a newer browser
 	if err := chromedp.Run(ctx); err != nil {
 		cancel()
-		return nil, fmt.Errorf("chromium: %w", err)
+		return nil, fmt.Errorf("%s: %w", program, err)
 	}
-	chromium.ctx, chromium.stop = ctx, cancel
+	browsers.running[program] = browser{ctx, cancel}
 	return ctx, nil
 }
 
-// StopChromium ends the browser process, if one was begun. TestMain calls it.
-func StopChromium() {
-	chromium.Lock()
-	defer chromium.Unlock()
-	if chromium.ctx == nil {
-		return
+// StopBrowsers ends the browser processes that were begun. TestMain calls it.
+func StopBrowsers() {
+	browsers.Lock()
+	defer browsers.Unlock()
+	for _, b := range browsers.running {
+		b.end()
 	}
-	// Asked to close, it leaves no files behind; one that does not is ended by its
-	// process id.
-	ctx, cancel := context.WithTimeout(chromium.ctx, 10*time.Second)
+	clear(browsers.running)
+}
+
+// end asks a browser to close, so that it leaves no files behind; one that does not is
+// ended by its process id.
+func (b browser) end() {
+	ctx, cancel := context.WithTimeout(b.ctx, 10*time.Second)
 	defer cancel()
 	_ = chromedp.Cancel(ctx)
-	chromium.stop()
-	chromium.ctx = nil
+	b.stop()
 }
 
 // A Tab is one tab of a real Chromium. Its methods act as a person would, with
@@ -101,11 +108,26 @@ type Tab struct {
 // A complaint is something that the browser found wrong.
 type complaint struct{ text, refused string }
 
-// NewTab opens a tab in a browser of its own: nobody is signed in, no cookie is
-// set.
+// NewTab opens a tab in a browser of its own: nobody is signed in, no cookie is set.
 func NewTab(t testing.TB) *Tab {
 	t.Helper()
-	ctx, err := startChromium()
+	return newBrowserTab(t, shell)
+}
+
+// NewWindow is NewTab in the whole Chromium, for what a browser does around its pages:
+// passkeys, cookies, windows, history, keys. On PostgreSQL it is the shell as well; what
+// is around a page does not know the database.
+func NewWindow(t testing.TB) *Tab {
+	t.Helper()
+	if OnPostgres() {
+		return newBrowserTab(t, shell)
+	}
+	return newBrowserTab(t, whole)
+}
+
+func newBrowserTab(t testing.TB, program string) *Tab {
+	t.Helper()
+	ctx, err := startBrowser(program)
 	if err != nil {
 		t.Fatal(err)
 	}

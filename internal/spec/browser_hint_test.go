@@ -19,7 +19,7 @@ func TestBrowser_CapsLock(t *testing.T) {
 	for name, address := range map[string]string{"sign-in": s.URL + "/login", "new password": link.URL} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := oauthtest.NewTab(t)
+			b := oauthtest.NewWindow(t)
 			b.Open(t, address)
 			press := func(event, wants string) {
 				t.Helper()
@@ -43,7 +43,7 @@ func TestBrowser_CapsLock(t *testing.T) {
 func TestBrowser_CapsLockWithoutScripts(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
-	b := oauthtest.NewTab(t)
+	b := oauthtest.NewWindow(t)
 	b.Scripts(t, false)
 	b.Open(t, s.URL+"/login")
 	if b.Has(t, "#caps-lock") {

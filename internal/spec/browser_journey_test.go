@@ -151,7 +151,7 @@ func TestBrowser_Journey(t *testing.T) {
 // newTabIn is a browser of somebody who reads a language.
 func newTabIn(t *testing.T, language string) *oauthtest.Tab {
 	t.Helper()
-	b := oauthtest.NewTab(t)
+	b := oauthtest.NewWindow(t)
 	b.Do(t, network.SetExtraHTTPHeaders(network.Headers{"Accept-Language": language}), chromedp.EmulateViewport(1280, 800))
 	return b
 }

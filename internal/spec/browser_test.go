@@ -381,7 +381,7 @@ func TestBrowser_BackAndReload(t *testing.T) {
 	t.Parallel()
 	s := oauthtest.Start(t)
 	s.User(t, "alice")
-	l, b := land(t, s, func(m *oauth.ClientMetadata) { m.Scope = "read" }), oauthtest.NewTab(t)
+	l, b := land(t, s, func(m *oauth.ClientMetadata) { m.Scope = "read" }), oauthtest.NewWindow(t)
 	b.Open(t, l.ask("/authorize", "s"))
 	b.Reload(t)
 	want(t, b, "/login", http.StatusOK)

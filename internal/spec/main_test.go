@@ -12,6 +12,6 @@ import (
 
 func TestMain(m *testing.M) {
 	code := dbtest.Run(m)
-	oauthtest.StopChromium()
+	oauthtest.StopBrowsers()
 	os.Exit(code)
 }

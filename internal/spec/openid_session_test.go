@@ -236,7 +236,7 @@ func TestBrowser_CheckSession(t *testing.T) {
 			m := oauthtest.EveryGrant()
 			m.RedirectURIs, m.Trusted = []string{origin + "/callback", apart + "/callback"}, true
 			id, _ := s.Register(t, "", m)
-			b := oauthtest.NewTab(t)
+			b := oauthtest.NewWindow(t)
 			b.Do(t, security.Enable(), security.SetIgnoreCertificateErrors(true))
 			ask := func(prompt string) string {
 				t.Helper()
