@@ -33,7 +33,8 @@ setup: ## install what the tests need and this machine lacks (Debian packages)
 test: setup ## run every test, shuffled, under the race detector, on both databases
 	@GO='$(GO)' scripts/check-format
 	$(GO) vet $(RACE) ./...
-	$(TEST) -skip '^TestScreenshots$$' ./...
+	$(TEST) -p 3 $$($(GO) list ./... | grep -v 'internal/spec$$')
+	$(TEST) -parallel 4 -skip '^TestScreenshots$$' ./internal/spec
 	OAUTHTEST_ENGINE=postgres $(TEST) -parallel 4 ./internal/spec
 
 check: ## check format, vet, lint, the rules of the house and generated files

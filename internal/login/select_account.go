@@ -57,7 +57,7 @@ func (e *Endpoint) accounts(r *http.Request, session *store.Session) []web.Accou
 	return all
 }
 
-// choose takes the form: an account, or another one than those.
+// choose takes the form: an account, another one than those, or none.
 func (e *Endpoint) choose(w http.ResponseWriter, r *http.Request) error {
 	form, err := oauth.ParseForm(r)
 	if err != nil {
@@ -69,6 +69,9 @@ func (e *Endpoint) choose(w http.ResponseWriter, r *http.Request) error {
 	sealed, name := form.Get("request"), form.Get("account")
 	if _, err := e.Flow.Prompt(r, sealed); err != nil {
 		return err
+	}
+	if form.Get("action") == "cancel" {
+		return e.Flow.Cancel(w, r, sealed)
 	}
 	session, err := e.Sessions.Current(r)
 	if err != nil {

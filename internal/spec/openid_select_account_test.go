@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hufu-auth/hufu/internal/oauth"
 	"github.com/hufu-auth/hufu/internal/oauthtest"
 )
 
@@ -84,6 +85,12 @@ func TestOIDCCore_3_1_2_1_SelectAccount(t *testing.T) {
 		choose(t, b, "account", "alice")
 		if !b.On("login-form") || !strings.Contains(string(b.Page.Body), `value="alice"`) {
 			t.Errorf("an account that is not signed in: at %s", b.Page.Request.URL.Path)
+		}
+
+		b.Open(t, address)
+		choose(t, b, "action", "cancel")
+		if got := responseOf(t, app, b.Page); got.Get("error") != string(oauth.AccessDenied) || got.Get("code") != "" {
+			t.Errorf("none of them: %v", got)
 		}
 	})
 }
@@ -222,5 +229,10 @@ func TestBrowser_SelectAccount(t *testing.T) {
 	want(t, b, "/login", http.StatusOK)
 	if got := b.Focused(t); !strings.Contains(got, "password") {
 		t.Errorf("the cursor is in %s, with the name filled in", got)
+	}
+	b.Open(t, address)
+	b.Follow(t, "#account-cancel")
+	if got := l.arrived(t).Values.Get("error"); got != string(oauth.AccessDenied) {
+		t.Errorf("error = %q", got)
 	}
 }
