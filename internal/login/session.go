@@ -199,7 +199,7 @@ func (s *Sessions) Clear(w http.ResponseWriter, r *http.Request) error {
 }
 
 // A device is what the device cookie says: users who have signed in with this
-// browser. It opens nothing; it only has a budget of guesses of its own.
+// browser, or have chosen their password there. It opens nothing; it only has a budget of guesses of its own.
 type device struct {
 	ID    string   `json:"i"`
 	Users []string `json:"u"`
@@ -213,8 +213,8 @@ type device struct {
 // maxDeviceUsers bounds the cookie of a browser that many share.
 const maxDeviceUsers = 8
 
-// Device returns the id of the browser when the user of a name has signed in
-// with it before; "" otherwise.
+// Device returns the id of the browser when the user of a name is known in it; ""
+// otherwise.
 func (s *Sessions) Device(r *http.Request, usernameKey string) string {
 	d := s.device(r)
 	for _, u := range d.Users {
@@ -243,15 +243,28 @@ func (s *Sessions) remember(w http.ResponseWriter, r *http.Request, user *store.
 	if factor != "" {
 		d.standIn(user, factor, s.Now())
 	}
+	d.know(user)
+	d.Names = append([]string{user.Username}, without(d.Names, user.Username)...)
+	d.Names = d.Names[:min(len(d.Names), maxDeviceUsers)]
+	return s.setDevice(w, d)
+}
+
+// Know makes a browser one that a user is known in, as if they had signed in there:
+// strangers who guess at the password do not hold them up.
+func (s *Sessions) Know(w http.ResponseWriter, r *http.Request, user *store.User) error {
+	d := s.device(r)
+	d.know(user)
+	return s.setDevice(w, d)
+}
+
+func (d *device) know(user *store.User) {
 	users := []string{deviceUser(d.ID, user.UsernameKey)}
 	for _, u := range d.Users {
 		if u != users[0] && len(users) < maxDeviceUsers {
 			users = append(users, u)
 		}
 	}
-	d.Users, d.Names = users, append([]string{user.Username}, without(d.Names, user.Username)...)
-	d.Names = d.Names[:min(len(d.Names), maxDeviceUsers)]
-	return s.setDevice(w, d)
+	d.Users = users
 }
 
 // forget takes the name of whoever signs out off the browser's list: the last who has

@@ -77,7 +77,8 @@ func (e *Endpoint) self(path, token string) string {
 }
 
 // NewPassword lets whoever has a link for it choose a password. It signs nobody in: a
-// second factor is asked for as always.
+// second factor is asked for as always. But the browser is known from then on, or who
+// guesses at the account would keep its owner out even so.
 func (e *Endpoint) NewPassword(w http.ResponseWriter, r *http.Request) error {
 	s, err := e.openTicket(w, r, store.TicketReset, store.TicketInvitation)
 	if s == nil || err != nil {
@@ -104,6 +105,9 @@ func (e *Endpoint) NewPassword(w http.ResponseWriter, r *http.Request) error {
 		return e.dead(w, r, s.ticket.Purpose, err)
 	}
 	if err != nil {
+		return err
+	}
+	if err := e.Sessions.Know(w, r, user); err != nil {
 		return err
 	}
 	return web.Redirect(w, e.Base+PasswordSetPath)

@@ -168,6 +168,41 @@ func TestMail_ForgottenPassword(t *testing.T) {
 	}
 }
 
+// Who guesses at an account does not keep its owner out of it by that: the browser in which
+// a password was chosen by a link is known for this user from then on, and for nobody else
+// (LG-04).
+func TestMail_ForgottenWhileGuessedAt(t *testing.T) {
+	t.Parallel()
+	s, inbox := mailingServer(t)
+	withAddress(t, s, "alice", "alice@example.com", true)
+	s.User(t, "bob")
+	forget(t, s, "alice")
+	guesser := stranger(t, s)
+	for range 8 {
+		for _, name := range []string{"alice", "bob"} {
+			tryFrom(t, s, guesser, "", name, "wrong horse")
+		}
+	}
+	owner := useLink(t, s, inbox.Wait(t, 1)[0].Read(t).Link(), anotherPassword)
+	if !owner.On("password-set") {
+		t.Fatalf("%d\n%s", owner.Page.StatusCode, owner.Page.Body)
+	}
+	owner.Open(t, s.URL+"/login")
+	for _, try := range []struct {
+		browser        *oauthtest.Browser
+		name, password string
+		want           int
+	}{
+		{stranger(t, s), "alice", anotherPassword, http.StatusTooManyRequests},
+		{owner, "bob", oauthtest.Password, http.StatusTooManyRequests},
+		{owner, "alice", anotherPassword, http.StatusSeeOther},
+	} {
+		if answer := tryFrom(t, s, try.browser, "", try.name, try.password); answer.StatusCode != try.want {
+			t.Errorf("%s: %d, want %d", try.name, answer.StatusCode, try.want)
+		}
+	}
+}
+
 // Who has forgotten the password gets back to where they wanted to go in their account; and
 // the sign-in page says so when somebody is signed in already.
 func TestMail_ForgottenLeadsBack(t *testing.T) {
