@@ -33,8 +33,7 @@ setup: ## install what the tests need and this machine lacks (Debian packages)
 test: setup ## run every test, shuffled, under the race detector, on both databases
 	@GO='$(GO)' scripts/check-format
 	$(GO) vet $(RACE) ./...
-	$(TEST) -p 3 $$($(GO) list ./... | grep -v 'internal/spec$$')
-	$(TEST) -parallel 4 -skip '^TestScreenshots$$' ./internal/spec
+	$(TEST) -p 3 -skip '^TestScreenshots$$' ./internal/torture ./internal/spec ./...
 	OAUTHTEST_ENGINE=postgres $(TEST) -parallel 4 ./internal/spec
 
 check: ## check format, vet, lint, the rules of the house and generated files

@@ -19,6 +19,7 @@ const (
 	ForgottenSentPath  = Path + "/forgot/sent"
 	PasswordPath       = Path + "/password"
 	PasswordSetPath    = Path + "/password/done"
+	InvitedPath        = Path + "/password/ready"
 	EmailPath          = Path + "/email"
 	EmailDonePath      = Path + "/email/done"
 	FirstAdminPath     = Path + "/first-administrator"

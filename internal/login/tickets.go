@@ -110,6 +110,9 @@ func (e *Endpoint) NewPassword(w http.ResponseWriter, r *http.Request) error {
 	if err := e.Sessions.Know(w, r, user); err != nil {
 		return err
 	}
+	if page.Invitation {
+		return web.Redirect(w, e.Base+InvitedPath)
+	}
 	return web.Redirect(w, e.Base+PasswordSetPath)
 }
 

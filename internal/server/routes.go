@@ -55,6 +55,7 @@ func (s *Server) routes(o Options) (http.Handler, error) {
 	page(login.ForgottenPath, "GET, HEAD, POST", signIn.Forgotten)
 	page(login.ForgottenSentPath, "GET, HEAD", signIn.ForgottenSent)
 	page(login.PasswordPath, "GET, HEAD, POST", signIn.NewPassword)
+	page(login.InvitedPath, "GET, HEAD", signIn.Result(web.ResultAccountReady, login.InvitedPath))
 	page(login.PasswordSetPath, "GET, HEAD", signIn.Result(web.ResultPasswordSet, login.PasswordSetPath))
 	page(login.EmailPath, "GET, HEAD, POST", signIn.ConfirmEmail)
 	page(login.EmailDonePath, "GET, HEAD", signIn.Result(web.ResultEmailConfirmed, login.EmailDonePath))

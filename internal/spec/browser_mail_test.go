@@ -61,7 +61,7 @@ func TestBrowser_Invitation(t *testing.T) {
 				t.Error("nothing tells why the password was refused")
 			}
 			send(anotherPassword)
-			want(t, b, "/login/password/done", http.StatusOK)
+			want(t, b, "/login/password/ready", http.StatusOK)
 			b.Follow(t, "#result-next")
 			want(t, b, "/login", http.StatusOK)
 			b.Open(t, app.ask("/authorize", "s"))

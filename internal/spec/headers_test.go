@@ -141,6 +141,7 @@ func (w *headerWalk) links(t *testing.T) {
 	page = w.send(t, "set-up", http.MethodGet, path(s.Links.FirstAdmin(t.Context())), "")
 	w.submit(t, "set-up, refused", page, "first-admin-form", "password", "short")
 	w.send(t, "link, dead", http.MethodGet, w.base+"/login/email?ticket=x", "")
+	w.send(t, "account is ready", http.MethodGet, w.base+"/login/password/ready", "")
 	w.send(t, "password is set", http.MethodGet, w.base+"/login/password/done", "")
 	w.send(t, "mail is off", http.MethodGet, w.base+"/login/forgot", "")
 }
@@ -177,7 +178,7 @@ func TestHeaders_EveryPage(t *testing.T) {
 		statuses[path], outside = 200, append(outside, path)
 	}
 	for page, status := range map[string]int{
-		"new password": 200, "new password, refused": 422, "set-up": 200, "set-up, refused": 422, "link, dead": 410, "password is set": 200, "mail is off": 404,
+		"new password": 200, "new password, refused": 422, "set-up": 200, "set-up, refused": 422, "link, dead": 410, "account is ready": 200, "password is set": 200, "mail is off": 404,
 	} {
 		statuses[page], outside = status, append(outside, page)
 	}

@@ -491,7 +491,7 @@ func TestMail_Invitation(t *testing.T) {
 		t.Errorf("%s", letter.Text)
 	}
 	s.Clock.Advance(6 * 24 * time.Hour)
-	if b := useLink(t, s, letter.Link(), anotherPassword); !b.On("password-set") {
+	if b := useLink(t, s, letter.Link(), anotherPassword); !b.On("account-ready") {
 		t.Fatalf("%d\n%s", b.Page.StatusCode, b.Page.Body)
 	}
 	if !signsIn(t, s, "zoe@example.com", anotherPassword) {

@@ -181,6 +181,7 @@ var scenes = []scene{
 		}
 		b.Open(t, link.URL)
 	}},
+	{"invitation-done", "", opens(func(s *studio) string { return s.URL + "/login/password/ready" })},
 	{"confirm-email", "", func(t *testing.T, s *studio, b *oauthtest.Tab) {
 		if err := s.Links.ChangeEmail(t.Context(), theUser(t, s.Server, "alice").ID, 0, "alice@example.com", "", theOperator); err != nil {
 			t.Fatal(err)

@@ -387,6 +387,9 @@ func TestSecondFactor_RecoveryCodes(t *testing.T) {
 	if !b.On("second-factor-form") || b.On("remember") {
 		t.Fatalf("the page for recovery codes: %s", b.Page.Body)
 	}
+	if page := b.EnterCode(t, "AAAAA-AAAAA"); page.StatusCode != http.StatusUnprocessableEntity || !b.On("second-factor-error") || !strings.Contains(string(page.Body), "That recovery code") {
+		t.Errorf("a wrong one: %d\n%s", page.StatusCode, page.Body)
+	}
 	b.EnterCode(t, strings.ToLower(strings.ReplaceAll(phone.Codes[0], "-", " ")))
 	b.Approve(t)
 	if acr, amr := told(t, app, oauthtest.AllAddresses[0], b.Location(t)); acr != acrMFA || amr != amrMFA {

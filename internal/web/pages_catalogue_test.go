@@ -103,6 +103,7 @@ func keysMadeInGo() map[string]bool {
 	for _, p := range nameProblems {
 		used["name.problem."+string(p)] = true
 	}
+	used["factor.recovery."+string(SecondFactorFailed)], used["factor.recovery."+string(SecondFactorIncomplete)] = true, true
 	for _, r := range results {
 		used[r.key()+".title"], used[r.key()+".text"] = true, true
 	}

@@ -144,12 +144,13 @@ type Result string
 const (
 	ResultMailSent       Result = "mail-sent"       // or would have been, if there is such an account
 	ResultPasswordSet    Result = "password-set"    // and whoever was signed in is not any more
+	ResultAccountReady   Result = "account-ready"   // whoever was invited has a password
 	ResultEmailConfirmed Result = "email-confirmed" // the address is the account's
 	ResultSetUp          Result = "set-up-done"     // there is an administrator now
 	ResultLinkDead       Result = "link-dead"       // it was used, is too old, or another one took its place
 )
 
-var results = []Result{ResultMailSent, ResultPasswordSet, ResultEmailConfirmed, ResultSetUp, ResultLinkDead}
+var results = []Result{ResultMailSent, ResultPasswordSet, ResultAccountReady, ResultEmailConfirmed, ResultSetUp, ResultLinkDead}
 
 // A ResultPage tells what came of something, and leads on.
 type ResultPage struct {

@@ -102,6 +102,9 @@ type secondFactorView struct {
 func (p SecondFactorPage) view() any {
 	v := secondFactorView{SecondFactorPage: p, Client: p.client()}
 	v.ErrorKey, v.Wait = p.Error.key(p.RetryAfter)
+	if p.Recovery && (p.Error == SecondFactorFailed || p.Error == SecondFactorIncomplete) {
+		v.ErrorKey = "factor.recovery." + string(p.Error)
+	}
 	v.Wrong = p.Error == SecondFactorFailed || p.Error == SecondFactorUsed || p.Error == SecondFactorIncomplete
 	return v
 }

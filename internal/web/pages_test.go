@@ -93,7 +93,7 @@ func samples() map[string]web.Page {
 		pages["first administrator, "+string(problem)] = web.FirstAdminPage{Action: "/login/first-administrator", Ticket: "t", FormToken: "token", Username: "alice", Email: "x", NameProblem: problem, EmailWrong: true, Problem: web.PasswordShort}
 	}
 	pages["first administrator, busy"] = web.FirstAdminPage{Action: "/login/first-administrator", Ticket: "t", FormToken: "token", Username: "alice", Email: "a@example.com", Busy: true}
-	for _, result := range []web.Result{web.ResultMailSent, web.ResultPasswordSet, web.ResultEmailConfirmed, web.ResultSetUp, web.ResultLinkDead} {
+	for _, result := range []web.Result{web.ResultMailSent, web.ResultPasswordSet, web.ResultAccountReady, web.ResultEmailConfirmed, web.ResultSetUp, web.ResultLinkDead} {
 		pages["result, "+string(result)] = web.ResultPage{Result: result, NextURL: "/login"}
 	}
 	pages["result, mailed"] = web.ResultPage{Result: web.ResultSetUp, NextURL: "/login", Mailed: true}
