@@ -10,10 +10,10 @@ SEED        ?=
 
 # The race detector looks at our code and at what it calls, but not into SQLite, which was
 # translated from C: it knows nothing of its memory, and takes half of the time. Garbage is
-# collected less often than it would be, as long as that takes no more than a GiB. `make
+# collected less often than it would be, as long as that takes no more than 2 GiB. `make
 # test` vets what it runs, built as it runs it, so that nothing is compiled or vetted twice.
 RACE = -race -gcflags='modernc.org/...=-race=false -d=checkptr=0'
-TEST = GOTMPDIR="$${TMPDIR:-/tmp}" TMPDIR="$$(scripts/test-directory)" GOGC=400 GOMEMLIMIT=1GiB $(GO) test -vet=off $(RACE) -shuffle=on -timeout 30m
+TEST = GOTMPDIR="$${TMPDIR:-/tmp}" TMPDIR="$$(scripts/test-directory)" GOGC=400 GOMEMLIMIT=2GiB $(GO) test -vet=off $(RACE) -shuffle=on -timeout 30m
 
 .DEFAULT_GOAL := help
 .PHONY: help run build setup test check bench torture fuzz screenshots

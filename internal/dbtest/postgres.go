@@ -45,11 +45,7 @@ type Server struct {
 	mu      sync.Mutex
 	process *process // nil: stopped
 
-	kept struct { // connections of the superuser, begun with the first statement
-		once sync.Once
-		pool *sql.DB
-		err  error
-	}
+	superuser func() (*sql.DB, error) // connections that are kept
 }
 
 // Start starts a server that is stopped and removed when the test ends. If the test
@@ -108,13 +104,21 @@ func newServer(options Options) (*Server, error) {
 	if err := give(dir); err != nil {
 		return nil, fmt.Errorf("dbtest: %w", err)
 	}
-	return &Server{dir: dir, options: options}, nil
+	s := &Server{dir: dir, options: options}
+	s.superuser = sync.OnceValues(func() (*sql.DB, error) {
+		config, err := pgx.ParseConfig(s.AdminDSN("postgres"))
+		if err != nil {
+			return nil, err
+		}
+		return stdlib.OpenDB(*config), nil
+	})
+	return s, nil
 }
 
 // Close stops the server and removes its data.
 func (s *Server) Close() error {
-	if s.kept.pool != nil {
-		_ = s.kept.pool.Close()
+	if db, err := s.superuser(); err == nil {
+		_ = db.Close()
 	}
 	if err := s.Stop(Immediate); err != nil {
 		return err
@@ -167,7 +171,8 @@ func (s *Server) Create(t testing.TB) string {
 func (s *Server) create(t testing.TB, how string) string {
 	t.Helper()
 	name := databaseName(t.Name())
-	if err := s.exec("CREATE DATABASE " + name + " OWNER " + role + how + " STRATEGY file_copy"); err != nil { // half of the time that the other one takes, for a small one
+	// To copy files takes half of the time that it takes to log them, when they are small.
+	if err := s.exec("CREATE DATABASE " + name + " OWNER " + role + how + " STRATEGY file_copy"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -197,15 +202,9 @@ func databaseName(test string) string {
 func (s *Server) exec(statement string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	s.kept.once.Do(func() {
-		var config *pgx.ConnConfig
-		if config, s.kept.err = pgx.ParseConfig(s.AdminDSN("postgres")); s.kept.err == nil {
-			s.kept.pool = stdlib.OpenDB(*config)
-		}
-	})
-	err := s.kept.err
+	db, err := s.superuser()
 	if err == nil {
-		_, err = s.kept.pool.ExecContext(ctx, statement)
+		_, err = db.ExecContext(ctx, statement)
 	}
 	if err != nil {
 		return fmt.Errorf("dbtest: %w", err)

@@ -199,7 +199,8 @@ func (s *Sessions) Clear(w http.ResponseWriter, r *http.Request) error {
 }
 
 // A device is what the device cookie says: users who have signed in with this
-// browser, or have chosen their password there. It opens nothing; it only has a budget of guesses of its own.
+// browser, or have chosen their password there. It opens nothing; it only has a budget of
+// guesses of its own.
 type device struct {
 	ID    string   `json:"i"`
 	Users []string `json:"u"`
