@@ -525,6 +525,7 @@ func TestOpenIDBackchannel_AfterRestart(t *testing.T) {
 		case <-hang:
 		case <-q.Context().Done():
 		}
+		panic(http.ErrAbortHandler) // or it would say 200 to whoever is about to hang up, who may hear it
 	}
 	var sid any
 	t.Run("before", func(t *testing.T) {
