@@ -198,29 +198,23 @@ func databaseName(test string) string {
 	return "t_" + plain[:min(len(plain), 40)] + "_" + strings.ToLower(rand.Text()[:12])
 }
 
-// exec runs a statement as superuser, on a connection that is kept for the next one.
+// exec runs a statement as superuser.
 func (s *Server) exec(statement string) error {
+	return s.admin(func(ctx context.Context, db *sql.DB) error {
+		_, err := db.ExecContext(ctx, statement)
+		return err
+	})
+}
+
+// admin calls f with the connections of the superuser.
+func (s *Server) admin(f func(context.Context, *sql.DB) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	db, err := s.superuser()
 	if err == nil {
-		_, err = db.ExecContext(ctx, statement)
+		err = f(ctx, db)
 	}
 	if err != nil {
-		return fmt.Errorf("dbtest: %w", err)
-	}
-	return nil
-}
-
-// admin calls f with a connection of the superuser.
-func (s *Server) admin(f func(context.Context, *pgx.Conn) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	conn, err := pgx.Connect(ctx, s.AdminDSN("postgres"))
-	if err != nil {
-		return fmt.Errorf("dbtest: %w", err)
-	}
-	if err := errors.Join(f(ctx, conn), conn.Close(ctx)); err != nil {
 		return fmt.Errorf("dbtest: %w", err)
 	}
 	return nil

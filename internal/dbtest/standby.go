@@ -3,14 +3,13 @@ package dbtest
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // Standby starts a server that follows this one by streaming replication, may be
@@ -91,9 +90,9 @@ func (s *Server) waitFor(standby string) error {
 
 // awaitStreaming returns when a standby follows as it should.
 func (s *Server) awaitStreaming(standby string, synchronous bool) error {
-	return s.admin(func(ctx context.Context, conn *pgx.Conn) (err error) {
+	return s.admin(func(ctx context.Context, db *sql.DB) (err error) {
 		late := await(standby+" does not follow", func() (follows bool) {
-			err = conn.QueryRow(ctx, `
+			err = db.QueryRowContext(ctx, `
 				SELECT EXISTS (SELECT 1 FROM pg_stat_replication
 				WHERE application_name = $1 AND state = 'streaming' AND (sync_state = 'sync') = $2)`,
 				standby, synchronous).Scan(&follows)
@@ -106,9 +105,9 @@ func (s *Server) awaitStreaming(standby string, synchronous bool) error {
 // Promote makes a standby a server of its own and returns when it takes writes. What
 // it followed is not touched: stop that first, or there are two.
 func (s *Server) Promote() error {
-	return s.admin(func(ctx context.Context, conn *pgx.Conn) error {
+	return s.admin(func(ctx context.Context, db *sql.DB) error {
 		var promoted bool
-		if err := conn.QueryRow(ctx, "SELECT pg_promote()").Scan(&promoted); err != nil {
+		if err := db.QueryRowContext(ctx, "SELECT pg_promote()").Scan(&promoted); err != nil {
 			return err
 		}
 		if !promoted {
